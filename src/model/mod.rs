@@ -1,0 +1,8 @@
+//! Plain data that every room shares: SQL Server types, tables, key ranges, time words.
+//!
+//! Promises: no IO, no async, no clock, no randomness; everything here can be tested with values alone.
+//! Start with [`table::Table`] (what a till's table looks like) and [`sql_type::SqlType`] (what its columns hold).
+
+pub mod report;
+pub mod sql_type;
+pub mod table;
