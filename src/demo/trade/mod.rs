@@ -1,0 +1,1 @@
+//! Simulated trade of a hotel restaurant.
