@@ -122,11 +122,7 @@ impl ObjectStore for Faulty {
         step.finish(self.inner.put_opts(location, payload, opts).await)
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let step = self.faults.next();
         step.before()?;
         step.finish(self.inner.put_multipart_opts(location, opts).await)

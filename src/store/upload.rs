@@ -4,7 +4,9 @@
 //! of what we upload; then, and only then, it is deleted and sent again. Anything else under the name is left alone and reported.
 
 use bytes::Bytes;
-use object_store::{Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, Result, path::Path};
+use object_store::{
+    Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, Result, path::Path,
+};
 
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

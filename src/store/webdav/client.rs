@@ -11,7 +11,7 @@ use std::{
     fmt,
     pin::{Pin, pin},
     sync::{
-        Arc, OnceLock, Once,
+        Arc, Once, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -158,9 +158,8 @@ pub(super) struct ClientSettings<'a> {
 impl Client {
     pub(super) fn new(settings: &ClientSettings<'_>) -> Result<Self> {
         let base = clean_base(settings.url)?;
-        let base_segments = listing::href_segments(base.path()).ok_or_else(|| {
-            Error::new(Kind::Config, format!("the remote's url {base} has a path that is not UTF-8"))
-        })?;
+        let base_segments = listing::href_segments(base.path())
+            .ok_or_else(|| Error::new(Kind::Config, format!("the remote's url {base} has a path that is not UTF-8")))?;
         Ok(Self {
             http: build_http(&base, settings)?,
             base,
@@ -508,7 +507,11 @@ mod tests {
     #[test]
     fn credentials_show_nowhere() {
         let client = client("http://u%40x:s3cret-pass@localhost/dav?token=s3cret-pass");
-        let shown = format!("{client:?} {} {}", client.base(), client.shown_target("//u:s3cret-pass@evil.example/?s3cret-pass"));
+        let shown = format!(
+            "{client:?} {} {}",
+            client.base(),
+            client.shown_target("//u:s3cret-pass@evil.example/?s3cret-pass")
+        );
         assert!(!shown.contains("s3cret-pass"), "{shown}");
     }
 

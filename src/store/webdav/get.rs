@@ -13,12 +13,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED},
 };
 
-use super::{
-    Code, Problem, WebDav,
-    client::Request,
-    listing::parse_http_date,
-    not_implemented,
-};
+use super::{Code, Problem, WebDav, client::Request, listing::parse_http_date, not_implemented};
 
 impl WebDav {
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
@@ -77,7 +72,10 @@ impl WebDav {
             (true, Some((_, total)), _) => *total,
             (false, _, length) => length,
             (true, None, _) => {
-                return Err(Problem::new(Code::Unexpected, format!("GET {path}: a part without a Content-Range came back")));
+                return Err(Problem::new(
+                    Code::Unexpected,
+                    format!("GET {path}: a part without a Content-Range came back"),
+                ));
             }
         };
         let meta = match known {
@@ -112,7 +110,8 @@ impl WebDav {
                 while left > 0 {
                     let piece = store.inner.client.next_piece(&mut answer, &what).await;
                     let Some(mut piece) = piece.map_err(|problem| problem.into_store_error(&path))? else {
-                        let problem = Problem::new(Code::Broken, format!("{what}: the answer ends {left} bytes too early"));
+                        let problem =
+                            Problem::new(Code::Broken, format!("{what}: the answer ends {left} bytes too early"));
                         return Err(problem.into_store_error(&path));
                     };
                     let dropped = piece.len().min(usize::try_from(skip).unwrap_or(usize::MAX));

@@ -138,7 +138,7 @@ impl Parser {
                     let length = text.parse().map_err(|_| format!("a length is not a number: {text:.40}"))?;
                     self.propstat.size = Some(length);
                 }
-                Element::ETag if !text.is_empty() => self.propstat.e_tag = Some(text.to_owned()),
+                Element::ETag if !text.is_empty() => self.propstat.e_tag = Some(quoted(text)),
                 Element::Modified => self.propstat.modified = parse_http_date(text),
                 _ => {}
             },
@@ -173,7 +173,8 @@ impl Parser {
 
 /// The resources of a multistatus document.
 pub(super) fn parse(text: &str) -> Result<Vec<Resource>, Problem> {
-    parse_document(text).map_err(|why| Problem::new(Code::Listing, format!("the server's listing cannot be read: {why}")))
+    parse_document(text)
+        .map_err(|why| Problem::new(Code::Listing, format!("the server's listing cannot be read: {why}")))
 }
 
 fn parse_document(text: &str) -> Result<Vec<Resource>, String> {
@@ -209,6 +210,11 @@ fn referenced(reference: &BytesRef<'_>) -> Result<char, String> {
         "apos" => Ok('\''),
         other => Err(format!("unknown entity {other:.40}")),
     }
+}
+
+/// An etag as headers have it. Some servers leave the quotes out in listings, and would not know their own etag again.
+fn quoted(tag: &str) -> String {
+    if tag.ends_with('"') { tag.to_owned() } else { format!("\"{tag}\"") }
 }
 
 /// `HTTP/1.1 200 OK` and the like.
@@ -253,7 +259,9 @@ mod tests {
     use super::*;
 
     fn answer(responses: &str) -> String {
-        format!("<?xml version=\"1.0\"?><d:multistatus xmlns:d=\"DAV:\" xmlns:oc=\"http://owncloud.org/ns\">{responses}</d:multistatus>")
+        format!(
+            "<?xml version=\"1.0\"?><d:multistatus xmlns:d=\"DAV:\" xmlns:oc=\"http://owncloud.org/ns\">{responses}</d:multistatus>"
+        )
     }
 
     fn file(href: &str, size: u64) -> String {
@@ -300,7 +308,12 @@ mod tests {
 
     #[test]
     fn foreign_hrefs_and_impossible_names_are_left_out() {
-        let odd = ["/elsewhere/a", "/remote.php/dav/my%20filesX/a", "/remote.php/dav/my%20files/a%2Fb", "/remote.php/dav/my%20files/%ff"];
+        let odd = [
+            "/elsewhere/a",
+            "/remote.php/dav/my%20filesX/a",
+            "/remote.php/dav/my%20files/a%2Fb",
+            "/remote.php/dav/my%20files/%ff",
+        ];
         let text = answer(&odd.iter().map(|href| file(href, 1)).collect::<String>());
         assert!(names(&text).is_empty());
     }
@@ -328,7 +341,12 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_without_panic() {
-        for text in ["", "not xml", "<html><body>Sign in</body></html>", "<d:multistatus xmlns:d=\"DAV:\"><d:response/></d:multistatus>"] {
+        for text in [
+            "",
+            "not xml",
+            "<html><body>Sign in</body></html>",
+            "<d:multistatus xmlns:d=\"DAV:\"><d:response/></d:multistatus>",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&answer(&file("/x", 1).replace("&quot;", "&evil;"))).is_err());

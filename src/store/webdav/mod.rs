@@ -28,9 +28,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result,
-    path::Path,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RenameTargetMode, Result, path::Path,
 };
 use reqwest::StatusCode;
 use secrecy::SecretString;
@@ -150,7 +149,10 @@ async fn read_listing(client: &Client, mut answer: reqwest::Response, name: &str
     while let Some(piece) = client.next_piece(&mut answer, &what).await? {
         body.extend_from_slice(&piece);
         if body.len() > LARGEST_LISTING {
-            return Err(Problem::new(Code::Listing, format!("{what}: the listing is larger than {LARGEST_LISTING} bytes")));
+            return Err(Problem::new(
+                Code::Listing,
+                format!("{what}: the listing is larger than {LARGEST_LISTING} bytes"),
+            ));
         }
     }
     let text = std::str::from_utf8(&body)
@@ -204,8 +206,9 @@ impl Inner {
         }
         if !about_it {
             let why = format!("PROPFIND {folder}: the server lists other folders than the one asked for");
-            return Err(Problem::new(Code::Listing, why)
-                .hint("the path inside the remote's url is not the one the server uses: check user name and spelling"));
+            return Err(Problem::new(Code::Listing, why).hint(
+                "the path inside the remote's url is not the one the server uses: check user name and spelling",
+            ));
         }
         Ok((objects, folders))
     }
@@ -281,11 +284,7 @@ impl ObjectStore for WebDav {
         }
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         if !opts.attributes.is_empty() {
             return Err(not_implemented("put_multipart_opts with attributes"));
         }

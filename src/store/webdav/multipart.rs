@@ -6,7 +6,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use object_store::{Error, MultipartUpload, ObjectStore, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path};
+use object_store::{
+    Error, MultipartUpload, ObjectStore, PutOptions, PutPayload, PutResult, Result, UploadPart, path::Path,
+};
 
 use super::{Code, Problem, WebDav};
 

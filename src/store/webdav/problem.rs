@@ -94,7 +94,8 @@ impl Problem {
         let tls = tls_trouble(&error);
         let mut problem = Self::new(code, format!("{what}: {words}"));
         if tls {
-            problem.hint = Some("the server's certificate was not accepted: set ca_file of this remote, or correct its URL");
+            problem.hint =
+                Some("the server's certificate was not accepted: set ca_file of this remote, or correct its URL");
         }
         problem.cause = Some(error.without_url());
         problem
@@ -154,16 +155,28 @@ fn tls_trouble(error: &reqwest::Error) -> bool {
 
 fn default_hint(code: Code) -> Option<&'static str> {
     Some(match code {
-        Code::Credentials => "check username and app password of this remote; Nextcloud wants an app password when two-factor sign-in is on",
-        Code::Throttled => "the server has locked out this address after failed sign-ins or too many requests: wait half an hour before the next try",
-        Code::Forbidden => "the account may not write here: check the user name inside the URL and the folder's permissions",
+        Code::Credentials => {
+            "check username and app password of this remote; Nextcloud wants an app password when two-factor sign-in is on"
+        }
+        Code::Throttled => {
+            "the server has locked out this address after failed sign-ins or too many requests: wait half an hour before the next try"
+        }
+        Code::Forbidden => {
+            "the account may not write here: check the user name inside the URL and the folder's permissions"
+        }
         Code::Full => "the account's quota is used up: free space on the server (the trash bin, too) and push again",
         Code::TooLarge => "a proxy in front of the server limits the size of one upload: raise its limit to 64 MB",
         Code::Maintenance => "the server is in maintenance mode: push again later",
         Code::Redirected => "set the remote's url to the final address; credentials are never sent on",
-        Code::NotDav => "check the remote's url (for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER) and that no sign-in page stands between",
-        Code::NotAllowed => "this address does not accept WebDAV: check the remote's url (for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER)",
-        Code::Unreachable => "check that the server is up and that this machine is online; nothing is lost, push again later",
+        Code::NotDav => {
+            "check the remote's url (for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER) and that no sign-in page stands between"
+        }
+        Code::NotAllowed => {
+            "this address does not accept WebDAV: check the remote's url (for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER)"
+        }
+        Code::Unreachable => {
+            "check that the server is up and that this machine is online; nothing is lost, push again later"
+        }
         Code::Locked | Code::Server | Code::Broken | Code::TimedOut => "nothing is lost: push again later",
         _ => return None,
     })
@@ -243,7 +256,10 @@ mod tests {
         ];
         for (code, expected, retry, temporary) in cases {
             let problem = status(code, "text/html", "<html>");
-            assert_eq!((problem.code(), problem.worth_retrying(), problem.is_temporary()), (expected, retry, temporary));
+            assert_eq!(
+                (problem.code(), problem.worth_retrying(), problem.is_temporary()),
+                (expected, retry, temporary)
+            );
         }
     }
 

@@ -6,10 +6,7 @@
 use object_store::{PutPayload, PutResult, path::Path};
 use reqwest::{Response, header::ETAG};
 
-use super::{
-    Problem, WebDav, folders,
-    problem::Code,
-};
+use super::{Problem, WebDav, folders, problem::Code};
 use crate::store::upload::is_leftover;
 
 /// What a look at a name has found.
@@ -46,9 +43,13 @@ impl WebDav {
                 Err(problem) => problem,
             };
             match problem.code() {
-                // An earlier try may have arrived although its answer did not.
-                Code::Precondition if tried == 1 => return Err(taken(path, problem)),
-                Code::Missing | Code::Conflict if !parent_made => {
+                // Later tries may meet what an earlier one has stored although its answer was lost.
+                Code::Precondition if tried == 1 && (parent_known || parent_made) => return Err(taken(path, problem)),
+                // Some servers answer 412 to a missing parent, too: believe it when something is there.
+                Code::Precondition if tried == 1 && self.inner.stat(path).await.is_ok() => {
+                    return Err(taken(path, problem));
+                }
+                Code::Missing | Code::Conflict | Code::Precondition if !parent_made => {
                     parent_made = true;
                     self.make_parent(path, parent_known).await?;
                     // Not the server's fault: this round does not count.
@@ -198,7 +199,8 @@ impl WebDav {
         };
         // 409 is a missing parent; 404 may be, on some servers, or the source is missing.
         let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing);
-        let Some(parent) = folders::parent(to).filter(|parent| parent_may_miss && !inner.folders.is_known(parent)) else {
+        let Some(parent) = folders::parent(to).filter(|parent| parent_may_miss && !inner.folders.is_known(parent))
+        else {
             return Err(problem);
         };
         inner.stat(from).await?;
@@ -235,5 +237,8 @@ fn taken(path: &Path, problem: Problem) -> object_store::Error {
 
 fn mismatch(path: &Path, size: u64, payload: &PutPayload) -> Problem {
     let ours = payload.content_length();
-    Problem::new(Code::Mismatch, format!("{path} is on the server with {size} bytes that are not the first of our {ours}"))
+    Problem::new(
+        Code::Mismatch,
+        format!("{path} is on the server with {size} bytes that are not the first of our {ours}"),
+    )
 }
