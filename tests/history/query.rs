@@ -1,12 +1,8 @@
 //! What a query may do, what it may not, and that its bounds hold.
 
-#![allow(clippy::unwrap_used)]
-
-mod history_support;
-
 use std::time::{Duration, Instant};
 
-use history_support::{Folder, listing, snapshot};
+use crate::support::{Folder, listing, snapshot};
 use tillvault::{
     Error, Kind,
     history::{

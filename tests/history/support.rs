@@ -1,7 +1,5 @@
 //! A small archive folder written with DuckDB's own Parquet writer, for the tests of history.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use duckdb::Connection;
@@ -100,7 +98,6 @@ pub(crate) fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> 
 }
 
 /// Every file below a folder, with its length.
-#[allow(dead_code, reason = "not every test file needs it")]
 pub(crate) fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = vec![];
     for entry in std::fs::read_dir(folder).unwrap() {
