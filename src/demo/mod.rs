@@ -1,1 +1,4 @@
-//! (to be written)
+//! A till on loopback with simulated trade.
+
+pub mod schema;
+pub mod trade;
