@@ -1,2 +1,5 @@
-//! (to be written)
+//! A till on loopback with simulated trade, and a WebDAV server in process.
+
+pub mod schema;
+pub mod trade;
 pub mod webdav;

@@ -1,10 +1,6 @@
 //! Views over chunk files: columns, order, types, missing columns, empty tables, damage, speed.
 
-#![allow(clippy::unwrap_used)]
-
-mod history_support;
-
-use history_support::{Folder, snapshot};
+use crate::support::{Folder, snapshot};
 use tillvault::{Kind, history::session::Session, model::table::TableName};
 
 fn texts(session: &Session, sql: &str) -> Vec<Vec<String>> {

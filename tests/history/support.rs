@@ -1,7 +1,5 @@
 //! A small archive folder written with DuckDB's own Parquet writer, for the tests of history.
 
-#![allow(clippy::unwrap_used)]
-
 use std::path::{Path, PathBuf};
 
 use duckdb::Connection;
@@ -11,15 +9,15 @@ use tillvault::{
 };
 
 /// An archive folder under construction. The folder name has characters that patterns and SQL would stumble over.
-pub struct Folder {
+pub(crate) struct Folder {
     _temp: tempfile::TempDir,
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     writer: Connection,
     files: u64,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let root = temp.path().join("arch [1]* it's?");
         std::fs::create_dir_all(root.join("tables")).unwrap();
@@ -27,7 +25,7 @@ impl Folder {
     }
 
     /// A table of the given `name type` columns whose chunks hold the rows of the given SELECTs.
-    pub fn table(&mut self, name: TableName, columns: &[(&str, &str)], selects: &[&str]) -> TableEntry {
+    pub(crate) fn table(&mut self, name: TableName, columns: &[(&str, &str)], selects: &[&str]) -> TableEntry {
         let folder = name.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         std::fs::create_dir_all(self.root.join("tables").join(&folder)).unwrap();
         let chunks: Vec<Chunk> = selects.iter().map(|select| self.chunk(&folder, select)).collect();
@@ -73,13 +71,13 @@ impl Folder {
         chunk
     }
 
-    pub fn path(&self, folder: &str, chunk: &Chunk) -> PathBuf {
+    pub(crate) fn path(&self, folder: &str, chunk: &Chunk) -> PathBuf {
         self.root.join("tables").join(folder).join(chunk.file_name())
     }
 }
 
 /// A snapshot of these tables.
-pub fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> Snapshot {
+pub(crate) fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> Snapshot {
     Snapshot {
         format: 1,
         archive: "test".into(),
@@ -100,8 +98,7 @@ pub fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> Snapsho
 }
 
 /// Every file below a folder, with its length.
-#[allow(dead_code, reason = "not every test file needs it")]
-pub fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
+pub(crate) fn listing(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut found = vec![];
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

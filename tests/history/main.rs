@@ -1,0 +1,8 @@
+//! History end to end: views over chunk files, what queries may do, how answers look.
+
+#![allow(clippy::unwrap_used)]
+
+mod query;
+mod render;
+mod session;
+mod support;
