@@ -52,7 +52,7 @@ pub(super) struct InitArgs {
     remote_password_file: Option<String>,
 }
 
-pub(super) async fn run(args: InitArgs, _: &Context) -> Result<Rendered> {
+pub(super) fn run(args: InitArgs, _: &Context) -> Result<Rendered> {
     let outcome = init(&InitOptions {
         folder: args.folder,
         site: args.site,
@@ -64,8 +64,7 @@ pub(super) async fn run(args: InitArgs, _: &Context) -> Result<Rendered> {
         remote_url: args.remote_url,
         remote_username: args.remote_username,
         remote_password_file: args.remote_password_file,
-    })
-    .await?;
+    })?;
     Rendered::new(&outcome, text(&outcome))
 }
 

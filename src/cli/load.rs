@@ -20,7 +20,7 @@ pub(super) struct LoadArgs {
 
 pub(super) async fn run(args: &LoadArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let outcome = load(&config, &archive, args.rebuild, &context.observer()).await?;
     Rendered::new(&outcome, text(&outcome))
 }

@@ -123,8 +123,9 @@ impl Context {
         Config::load(self.config.as_deref())
     }
 
-    async fn archive(&self, config: &Config) -> Result<Archive> {
-        Archive::open(&config.archive).await
+    #[allow(clippy::unused_self, reason = "reads like the other getters")]
+    fn archive(&self, config: &Config) -> Result<Archive> {
+        Archive::open(&config.archive)
     }
 
     fn observer(&self) -> SharedObserver {
@@ -173,7 +174,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
     match command {
-        Command::Init(args) => init::run(args, context).await,
+        Command::Init(args) => init::run(args, context),
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
         Command::Push(args) => push::run(args, context).await,

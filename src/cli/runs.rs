@@ -25,7 +25,7 @@ pub(super) struct NightlyArgs {
 
 pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let options = args.options.options(&config)?;
     let mut till = SqlServer::connect(config.till()?).await?;
     rendered(nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
@@ -33,7 +33,7 @@ pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> 
 
 pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let options = args.options.options(&config)?;
     let mut till = SqlServer::connect(config.till()?).await?;
     rendered(nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)

@@ -23,7 +23,7 @@ pub(super) struct ShowArgs {
 
 pub(super) async fn snapshots(_: &SnapshotsArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let lines = overview::snapshots(&archive).await?;
     let text = list(&lines);
     #[derive(Serialize)]
@@ -59,7 +59,7 @@ fn list(lines: &[SnapshotLine]) -> String {
 
 pub(super) async fn show(args: &ShowArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let snapshot = overview::find(&archive, args.snapshot).await?;
     Rendered::new(&snapshot, detail(&snapshot))
 }

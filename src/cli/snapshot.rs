@@ -43,7 +43,7 @@ impl TakeArgs {
 
 pub(super) async fn run(args: SnapshotArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
-    let archive = context.archive(&config).await?;
+    let archive = context.archive(&config)?;
     let options = args.options.options(&config)?;
     let mut till = SqlServer::connect(config.till()?).await?;
     let outcome = snapshot(&archive, &mut till, &options, &context.observer()).await?;

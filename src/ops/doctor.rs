@@ -90,7 +90,7 @@ impl Diagnosis {
 /// Looks at till, archive, remotes and replica.
 pub async fn doctor(config: &Config) -> Diagnosis {
     let mut checks = till(config).await;
-    let archive = Archive::open(&config.archive).await;
+    let archive = Archive::open(&config.archive);
     checks.push(match &archive {
         Ok(archive) => archive_state(archive).await.unwrap_or_else(|error| Check::failed("archive", &error)),
         Err(error) => Check::failed("archive", error),
@@ -163,7 +163,7 @@ async fn till(config: &Config) -> Vec<Check> {
 
 async fn archive_state(archive: &Archive) -> Result<Check> {
     let place = archive.root().display();
-    let Some(latest) = archive.latest().await? else {
+    let Some(latest) = archive.latest()? else {
         return Ok(Check::warning("archive", format!("{place}: no snapshot yet"), "run `tillvault snapshot`"));
     };
     let age = Timestamp::now().duration_since(latest.taken_at);
@@ -183,7 +183,7 @@ async fn remote_state(remote: &crate::config::RemoteConfig) -> Result<String> {
 
 async fn replica(config: &Config, archive: Option<&Archive>) -> Check {
     let latest = match archive {
-        Some(archive) => archive.latest().await.ok().flatten(),
+        Some(archive) => archive.latest().ok().flatten(),
         None => None,
     };
     let Some(latest) = latest else {

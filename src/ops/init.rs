@@ -59,7 +59,7 @@ pub struct InitOutcome {
 ///
 /// # Errors
 /// `Config` when the file cannot be written or an existing one is wrong; `Store` when the archive cannot be created.
-pub async fn init(options: &InitOptions) -> Result<InitOutcome> {
+pub fn init(options: &InitOptions) -> Result<InitOutcome> {
     let path = options.folder.join(FILE_NAME);
     let config_written = !path.exists();
     if config_written {
@@ -68,10 +68,10 @@ pub async fn init(options: &InitOptions) -> Result<InitOutcome> {
         write_new(&path, &settings(options))?;
     }
     let config = Config::load(Some(&path))?;
-    let archive_created = match Archive::open(&config.archive).await {
+    let archive_created = match Archive::open(&config.archive) {
         Ok(_) => false,
         Err(error) if error.kind() == Kind::NoArchive => {
-            Archive::create(&config.archive, &config.site).await?;
+            Archive::create(&config.archive, &config.site)?;
             true
         }
         Err(error) => return Err(error),

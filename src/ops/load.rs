@@ -37,7 +37,7 @@ pub struct LoadOutcome {
 /// # Errors
 /// `Replica` or `Credentials` when `PostgreSQL` cannot be used; `NoArchive` when the archive holds no snapshot yet.
 pub async fn open_replica(config: &Config, archive: &Archive) -> Result<Replica> {
-    let Some(latest) = archive.latest().await? else {
+    let Some(latest) = archive.latest()? else {
         return Err(Error::new(Kind::NoArchive, format!("{} holds no snapshot yet", archive.root().display()))
             .hint("run `tillvault snapshot` first"));
     };
@@ -73,11 +73,11 @@ async fn load_missing(
         replica.reset().await?;
     }
     let loaded = replica.loaded_through().await?.unwrap_or(0);
-    let wanted: Vec<u64> = archive.snapshot_numbers().await?.into_iter().filter(|number| *number > loaded).collect();
+    let wanted: Vec<u64> = archive.snapshot_numbers()?.into_iter().filter(|number| *number > loaded).collect();
     observer.event(Event::Phase { name: "load the replica", total: Some(wanted.len() as u64) });
     let mut outcome = LoadOutcome { snapshot: loaded, ..LoadOutcome::default() };
     for number in wanted {
-        let snapshot = archive.snapshot(number).await?;
+        let snapshot = archive.snapshot(number)?;
         let one = replica.load(archive, &snapshot, observer).await?;
         outcome.snapshot = number;
         outcome.snapshots += 1;

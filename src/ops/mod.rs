@@ -11,4 +11,6 @@ pub mod load;
 pub mod nightly;
 pub mod overview;
 pub mod push;
+pub mod query;
+pub mod report;
 pub mod snapshot;

@@ -48,8 +48,8 @@ pub struct SnapshotLine {
 pub async fn snapshots(archive: &Archive) -> Result<Vec<SnapshotLine>> {
     let mut lines = Vec::new();
     let mut seen = std::collections::HashSet::new();
-    for number in archive.snapshot_numbers().await? {
-        let snapshot = archive.snapshot(number).await?;
+    for number in archive.snapshot_numbers()? {
+        let snapshot = archive.snapshot(number)?;
         let mut bytes_new = 0;
         for entry in &snapshot.tables {
             for chunk in &entry.chunks {
@@ -85,7 +85,7 @@ fn line(snapshot: &Snapshot, bytes_new: u64) -> SnapshotLine {
 /// # Errors
 /// `Usage` when there is none of that number, `NoArchive` when there is none at all, `Damage` when it cannot be read.
 pub async fn find(archive: &Archive, number: Option<u64>) -> Result<Snapshot> {
-    let numbers = archive.snapshot_numbers().await?;
+    let numbers = archive.snapshot_numbers()?;
     let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
         return Err(Error::new(Kind::NoArchive, format!("{} holds no snapshot yet", archive.root().display()))
             .hint("run `tillvault snapshot` first"));
@@ -95,5 +95,5 @@ pub async fn find(archive: &Archive, number: Option<u64>) -> Result<Snapshot> {
         return Err(Error::new(Kind::Usage, format!("there is no snapshot {wanted}"))
             .hint(format!("the archive holds snapshots {first} to {last}: see `tillvault snapshots`")));
     }
-    archive.snapshot(wanted).await
+    archive.snapshot(wanted)
 }

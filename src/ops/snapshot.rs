@@ -116,7 +116,7 @@ pub async fn snapshot(
 ) -> Result<SnapshotOutcome> {
     let started = std::time::Instant::now();
     let _lock = archive.lock()?;
-    let previous = archive.latest().await?;
+    let previous = archive.latest()?;
     let taken_at = Timestamp::now();
     let till = source.describe().await?;
     refuse_other_till(previous.as_ref(), &till)?;
@@ -178,7 +178,7 @@ pub async fn snapshot(
                 archive: archive.id().to_owned(),
                 snapshot: outcome.snapshot,
                 parent: match &previous {
-                    Some(before) => Some(archive.snapshot_hash(before.snapshot).await?),
+                    Some(before) => Some(archive.snapshot_hash(before.snapshot)?),
                     None => None,
                 },
                 taken_at,
