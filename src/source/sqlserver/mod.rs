@@ -1,1 +1,3 @@
-//! (to be written)
+//! A SambaPOS till on SQL Server, read over TDS.
+
+pub mod queries;
