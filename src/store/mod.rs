@@ -16,7 +16,7 @@ mod conformance;
 
 use std::sync::Arc;
 
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 
 use crate::{
     config::RemoteConfig,
@@ -53,6 +53,17 @@ pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
     })?;
     let requests = store.requests();
     Ok(Remote { name: config.name.clone(), store: Arc::new(store), requests, connections: config.connections.max(1) })
+}
+
+/// How many snapshots a remote holds: one request, and a proof that it can be read.
+///
+/// # Errors
+/// `Store` or `Credentials` when the remote cannot be read.
+pub async fn count_snapshots(remote: &Remote) -> Result<u64> {
+    let listed = remote.store.list_with_delimiter(Some(&Path::from("snapshots"))).await;
+    let listed = listed.map_err(|error| failure(format!("cannot list remote {}", remote.name), error))?;
+    let snapshots = listed.objects.iter().filter(|meta| meta.location.as_ref().ends_with(".json.zst"));
+    Ok(snapshots.count() as u64)
 }
 
 /// A store's error as the crate's: `message` says what failed; kind, hint and "try later" come from the cause.

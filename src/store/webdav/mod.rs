@@ -247,16 +247,16 @@ fn is_lasting(error: &Error) -> bool {
 
 /// The problem inside a store error, if it came from this store.
 pub(crate) fn problem_of(error: &Error) -> Option<&Problem> {
-    let source = match error {
-        Error::Generic { source, .. }
-        | Error::NotFound { source, .. }
-        | Error::AlreadyExists { source, .. }
-        | Error::Precondition { source, .. }
-        | Error::NotModified { source, .. }
-        | Error::PermissionDenied { source, .. }
-        | Error::Unauthenticated { source, .. }
-        | Error::NotSupported { source } => source,
-        _ => return None,
+    let (Error::Generic { source, .. }
+    | Error::NotFound { source, .. }
+    | Error::AlreadyExists { source, .. }
+    | Error::Precondition { source, .. }
+    | Error::NotModified { source, .. }
+    | Error::PermissionDenied { source, .. }
+    | Error::Unauthenticated { source, .. }
+    | Error::NotSupported { source }) = error
+    else {
+        return None;
     };
     source.downcast_ref()
 }

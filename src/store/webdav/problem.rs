@@ -144,7 +144,8 @@ fn tls_trouble(error: &reqwest::Error) -> bool {
         }
         // An io::Error hides its payload from `source()`; look inside.
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|payload| payload.is::<rustls::Error>())
+            && let Some(payload) = io.get_ref()
+            && payload.is::<rustls::Error>()
         {
             return true;
         }
@@ -220,7 +221,7 @@ pub(crate) fn from_status(what: &str, status: StatusCode, kind: &str, body: &str
     Problem::new(code, format!("{what}: {words} ({}){said}", status.as_u16()))
 }
 
-/// A server's own explanation: the message of a SabreDAV error, or that it was a web page.
+/// A server's own explanation: the message of a `SabreDAV` error, or that it was a web page.
 fn server_words(kind: &str, body: &str) -> String {
     if kind.contains("html") {
         return ", with a web page (from a proxy or portal rather than WebDAV)".to_owned();

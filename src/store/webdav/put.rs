@@ -190,12 +190,9 @@ impl WebDav {
                 .header("destination", inner.client.url(to, false).as_str())?
                 .header("overwrite", if overwrite { "T" } else { "F" })
         };
-        let problem = match inner.client.send(once()?).await {
-            Ok(_) => {
-                self.remember_parent(to);
-                return Ok(());
-            }
-            Err(problem) => problem,
+        let Err(problem) = inner.client.send(once()?).await else {
+            self.remember_parent(to);
+            return Ok(());
         };
         // 409 is a missing parent; 404 may be, on some servers, or the source is missing.
         let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing);
