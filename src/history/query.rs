@@ -246,6 +246,7 @@ fn refusal(sql: &str) -> String {
         "" | "SELECT" | "WITH" | "FROM" | "VALUES" | "TABLE" | "DESCRIBE" | "SUMMARIZE" | "SHOW" => {
             "this is not one reading statement".into()
         }
+        "PIVOT" => "PIVOT is answered only as FROM (PIVOT … ON … IN (…) …), with its values listed".into(),
         word => format!("{word} is refused: queries only read"),
     }
 }

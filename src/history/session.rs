@@ -11,6 +11,7 @@
 
 use std::{
     cell::Cell,
+    collections::HashMap,
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -155,6 +156,12 @@ fn view_sql(folder: &Path, entry: &TableEntry) -> Result<String> {
         .filter_map(|column| Some((column.name.as_str(), duckdb_type(&column.sql_type.arrow()?)?)))
         .collect();
     let mut sql = format!("CREATE VIEW {} AS SELECT ", identifier(&name));
+    if let Some(twins) = twins(columns.iter().map(|(name, _)| *name)) {
+        // DuckDB ignores letter case in names. The other tables must not suffer from it.
+        let message = format!("table {name} cannot be shown: its columns {twins} differ in letter case alone");
+        let _ = write!(sql, "error({}) AS \"(cannot be shown)\"", literal(&message));
+        return Ok(sql);
+    }
     if columns.is_empty() {
         // No column of the table is kept: a view needs one all the same.
         sql.push_str("NULL AS \"(no columns)\" WHERE false");
@@ -181,6 +188,15 @@ fn view_sql(folder: &Path, entry: &TableEntry) -> Result<String> {
     }
     sql.push_str("})");
     Ok(sql)
+}
+
+/// Two names that differ in letter case alone, if there are such.
+fn twins<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut seen = HashMap::new();
+    names
+        .filter_map(|name| Some((seen.insert(name.to_lowercase(), name)?, name)))
+        .map(|(a, b)| format!("{a}, {b}"))
+        .next()
 }
 
 /// A chunk file must be there in its full length.

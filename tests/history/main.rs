@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod archived;
 mod query;
 mod render;
 mod session;

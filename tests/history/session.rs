@@ -104,6 +104,19 @@ fn views_are_named_as_tables_are_displayed() {
 }
 
 #[test]
+fn columns_that_differ_in_case_alone_spoil_their_own_table_only() {
+    let mut folder = Folder::new();
+    let tables = vec![
+        folder.table(TableName::dbo("Odd"), &[("Name", "int"), ("name", "int")], &[]),
+        folder.table(TableName::dbo("Plain"), &[("Id", "int")], &["SELECT 1::INTEGER AS \"Id\""]),
+    ];
+    let session = Session::open(&folder.root, &snapshot(1, "2026-10-01T02:00:00Z", tables)).unwrap();
+    assert_eq!(texts(&session, "SELECT Id::VARCHAR FROM Plain"), [["1"]]);
+    let error = session.connection().execute_batch("SELECT * FROM Odd").unwrap_err().to_string();
+    assert!(error.contains("its columns Name, name differ in letter case alone"), "{error}");
+}
+
+#[test]
 fn a_lost_or_shortened_chunk_is_damage_and_not_a_smaller_answer() {
     let mut folder = Folder::new();
     let entry = folder.table(TableName::dbo("T"), &[("Id", "int")], &["SELECT 1::INTEGER AS \"Id\""]);
