@@ -5,6 +5,8 @@
 //! 0 done, 1 failed, 2 usage, 3 done with warnings, 10 no archive, 11 another run is active, 12 credentials, 13 damage found,
 //! 20 gate refused, 75 temporary, 130 interrupted.
 
+#![allow(clippy::doc_markdown, reason = "comments on arguments are help texts, shown as they stand")]
+
 mod demo;
 mod doctor;
 mod init;
@@ -114,7 +116,6 @@ impl Rendered {
 struct Context {
     config: Option<PathBuf>,
     json: bool,
-    quiet: bool,
     progress: Arc<Progress>,
 }
 
@@ -150,7 +151,6 @@ pub fn main() -> ExitCode {
     let context = Context {
         config: cli.global.config,
         json: cli.global.json,
-        quiet: cli.global.quiet,
         progress: progress.clone(),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -181,8 +181,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Load(args) => load::run(&args, context).await,
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,
-        Command::Snapshots(args) => show::snapshots(&args, context).await,
-        Command::Show(args) => show::show(&args, context).await,
+        Command::Snapshots(args) => show::snapshots(&args, context),
+        Command::Show(args) => show::show(&args, context),
         Command::Query(args) => query::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,

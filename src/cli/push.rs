@@ -40,7 +40,7 @@ pub(super) async fn run(args: PushArgs, context: &Context) -> Result<Rendered> {
     if config.remotes.is_empty() {
         return Err(Error::new(Kind::Config, "no remote is configured").hint("add a [[remote]] to tillvault.toml"));
     }
-    let options = PushOptions { dry_run: args.dry_run, ..PushOptions::default() };
+    let options = PushOptions { dry_run: args.dry_run };
     let mut outcomes = Vec::new();
     let mut failure = None;
     for remote in &config.remotes {

@@ -99,7 +99,7 @@ fn day(text: &str, config: &Config) -> Result<Date> {
     }
 }
 
-fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report) -> String {
     let (header, right, rows): (&[&str], &[usize], Vec<Vec<String>>) = match &report.rows {
         Rows::Categories(categories) => (
             &["id", "name"],

@@ -28,7 +28,7 @@ pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> 
     let archive = context.archive(&config)?;
     let options = args.options.options(&config)?;
     let mut till = SqlServer::connect(config.till()?).await?;
-    rendered(nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
+    rendered(&nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 
 pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rendered> {
@@ -36,10 +36,10 @@ pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rend
     let archive = context.archive(&config)?;
     let options = args.options.options(&config)?;
     let mut till = SqlServer::connect(config.till()?).await?;
-    rendered(nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
+    rendered(&nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 
-fn rendered(outcome: RunOutcome) -> Result<Rendered> {
+fn rendered(outcome: &RunOutcome) -> Result<Rendered> {
     let mut text = snapshot::text(&outcome.snapshot);
     for pushed in &outcome.push {
         text.push_str(&push::text(pushed));
@@ -47,7 +47,7 @@ fn rendered(outcome: RunOutcome) -> Result<Rendered> {
     if let Some(loaded) = &outcome.load {
         text.push_str(&load::text(loaded));
     }
-    let rendered = Rendered::new(&outcome, text)?;
+    let rendered = Rendered::new(outcome, text)?;
     Ok(match &outcome.error {
         Some(error) => {
             let text = format!("{}{}", rendered.text, error_as_text(error));

@@ -21,10 +21,10 @@ pub(super) struct ShowArgs {
     snapshot: Option<u64>,
 }
 
-pub(super) async fn snapshots(_: &SnapshotsArgs, context: &Context) -> Result<Rendered> {
+pub(super) fn snapshots(_: &SnapshotsArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
-    let lines = overview::snapshots(&archive).await?;
+    let lines = overview::snapshots(&archive)?;
     let text = list(&lines);
     #[derive(Serialize)]
     struct Snapshots {
@@ -57,10 +57,10 @@ fn list(lines: &[SnapshotLine]) -> String {
     text_table(&["snapshot", "till time", "kind", "epoch", "rows", "new", "remarks"], &[0, 3, 4, 5], rows)
 }
 
-pub(super) async fn show(args: &ShowArgs, context: &Context) -> Result<Rendered> {
+pub(super) fn show(args: &ShowArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
-    let snapshot = overview::find(&archive, args.snapshot).await?;
+    let snapshot = overview::find(&archive, args.snapshot)?;
     Rendered::new(&snapshot, detail(&snapshot))
 }
 

@@ -45,7 +45,7 @@ pub struct SnapshotLine {
 ///
 /// # Errors
 /// `Damage` when a snapshot file cannot be read.
-pub async fn snapshots(archive: &Archive) -> Result<Vec<SnapshotLine>> {
+pub fn snapshots(archive: &Archive) -> Result<Vec<SnapshotLine>> {
     let mut lines = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for number in archive.snapshot_numbers()? {
@@ -84,7 +84,7 @@ fn line(snapshot: &Snapshot, bytes_new: u64) -> SnapshotLine {
 ///
 /// # Errors
 /// `Usage` when there is none of that number, `NoArchive` when there is none at all, `Damage` when it cannot be read.
-pub async fn find(archive: &Archive, number: Option<u64>) -> Result<Snapshot> {
+pub fn find(archive: &Archive, number: Option<u64>) -> Result<Snapshot> {
     let numbers = archive.snapshot_numbers()?;
     let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
         return Err(Error::new(Kind::NoArchive, format!("{} holds no snapshot yet", archive.root().display()))
