@@ -97,6 +97,7 @@ pub(super) fn day(dice: &mut Dice, catalog: &Catalog, date: Date, tickets: u32) 
     if let Some(late) = plans.first_mut() {
         move_to_midnight(late, date);
     }
+    keep_over_night(dice, &mut plans, date);
     plans.sort_by_key(|plan| plan.opened);
     (plans, chores(dice, catalog, date))
 }
@@ -113,6 +114,21 @@ fn move_to_midnight(plan: &mut TicketPlan, date: Date) {
         *at = last.plus(5 * MINUTE);
     }
     plan.closed = At::on(date, 24 * HOUR + 40 * MINUTE + 13 * SECOND);
+}
+
+/// Leaves a few tabs of the evening open until breakfast, of hotel guests where there are some.
+fn keep_over_night(dice: &mut Dice, plans: &mut [TicketPlan], date: Date) {
+    let evening = At::on(date, 17 * HOUR);
+    let mut tabs: Vec<_> = plans
+        .iter_mut()
+        .skip(1)
+        .filter(|plan| plan.opened > evening && plan.rounds.iter().flat_map(|round| &round.1).any(|line| !line.refund))
+        .collect();
+    tabs.sort_by_key(|plan| !plan.entities.iter().any(|entity| entity.account.id != 0));
+    let wanted = dice.below(3) + 2;
+    for plan in tabs.into_iter().take(wanted) {
+        plan.closed = At::on(date, 24 * HOUR + dice.between(7 * HOUR + 30 * MINUTE, 10 * HOUR));
+    }
 }
 
 fn chores(dice: &mut Dice, catalog: &Catalog, date: Date) -> Vec<(At, Chore)> {
@@ -163,13 +179,7 @@ fn ticket(dice: &mut Dice, catalog: &Catalog, date: Date) -> TicketPlan {
     }
     let last = rounds.last().map_or(opened, |round| round.0);
     let mishaps = mishaps(dice, &rounds);
-    // Some tabs of guests stay open over night and are settled at breakfast.
-    let overnight = has_room && !refund && meal != Meal::Breakfast && meal != Meal::Lunch && dice.chance(6);
-    let closed = if overnight {
-        At::on(date, 24 * HOUR + dice.between(7 * HOUR + 30 * MINUTE, 10 * HOUR))
-    } else {
-        last.plus(dice.between(12 * MINUTE, 40 * MINUTE))
-    };
+    let closed = last.plus(dice.between(12 * MINUTE, 40 * MINUTE));
     TicketPlan {
         uid: dice.uid(),
         opened,
