@@ -1,6 +1,7 @@
-//! The source against a scripted server: sixty lines of TDS that say exactly what a test wants said, at the moment it
-//! wants it. What a well-behaved till answers is tested against the demo till; here it is refusals, silence, broken answers
+//! The source against a scripted server that says exactly what a test wants said, at the moment it wants it. What a well-behaved till answers is tested against the demo till; here it is refusals, silence, broken answers
 //! and connections that end in the wrong place.
+
+mod wire;
 
 use std::{
     sync::{
@@ -22,177 +23,8 @@ use tillvault::{
     },
     source::{Source as _, TableSelection, sqlserver::SqlServer},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    task::JoinHandle,
-};
-
-/// What the server does after it sent its bytes.
-enum Then {
-    /// The answer is complete.
-    Done,
-    /// The connection ends in the middle of the answer.
-    Cut,
-    /// Nothing more comes.
-    Stall,
-}
-
-/// Answers a request: its number among all since the start, and its text.
-type Script = dyn Fn(usize, &str) -> (Vec<u8>, Then) + Send + Sync;
-
-struct Server {
-    port: u16,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-const NO_ENCRYPTION: u8 = 2;
-
-async fn server(
-    login: fn() -> Vec<u8>,
-    script: impl Fn(usize, &str) -> (Vec<u8>, Then) + Send + Sync + 'static,
-) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let script: Arc<Script> = Arc::new(script);
-    let count = Arc::new(AtomicUsize::new(0));
-    let task = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, login, script.clone(), count.clone()));
-        }
-    });
-    Server { port, task }
-}
-
-/// One connection; ends when the client goes away or the script says so.
-async fn serve(
-    mut stream: TcpStream,
-    login: fn() -> Vec<u8>,
-    script: Arc<Script>,
-    count: Arc<AtomicUsize>,
-) -> Option<()> {
-    read_message(&mut stream).await?;
-    // VERSION at 11, 6 bytes; ENCRYPTION at 17, 1 byte.
-    let prelogin = [0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xFF, 14, 0, 0, 0, 0, 0, NO_ENCRYPTION];
-    send(&mut stream, &prelogin, true).await?;
-    read_message(&mut stream).await?;
-    send(&mut stream, &login(), true).await?;
-    loop {
-        let request = read_message(&mut stream).await?;
-        if request.contains("SET NOCOUNT ON") {
-            send(&mut stream, &done(), true).await?;
-            continue;
-        }
-        let (mut bytes, then) = script(count.fetch_add(1, Ordering::SeqCst), &request);
-        match then {
-            Then::Done => {
-                bytes.extend(done());
-                send(&mut stream, &bytes, true).await?;
-            }
-            Then::Cut => {
-                send(&mut stream, &bytes, false).await?;
-                return None;
-            }
-            Then::Stall => {
-                send(&mut stream, &bytes, false).await?;
-                tokio::time::sleep(Duration::from_secs(60)).await;
-            }
-        }
-    }
-}
-
-/// All packets of a message, as text: UTF-16 at even and at odd places, since the text may stand at either.
-async fn read_message(stream: &mut TcpStream) -> Option<String> {
-    let mut payload = Vec::new();
-    loop {
-        let mut header = [0; 8];
-        stream.read_exact(&mut header).await.ok()?;
-        let mut part = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]])) - 8];
-        stream.read_exact(&mut part).await.ok()?;
-        payload.extend(part);
-        if header[1] & 1 == 1 {
-            break;
-        }
-    }
-    let text = |bytes: &[u8]| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    Some(text(&payload) + &text(&payload[payload.len().min(1)..]))
-}
-
-async fn send(stream: &mut TcpStream, payload: &[u8], last: bool) -> Option<()> {
-    let mut parts = payload.chunks(4000).peekable();
-    while let Some(part) = parts.next() {
-        let end = u8::from(last && parts.peek().is_none());
-        let length = u16::try_from(part.len() + 8).unwrap().to_be_bytes();
-        stream.write_all(&[4, end, length[0], length[1], 0, 0, 1, 0]).await.ok()?;
-        stream.write_all(part).await.ok()?;
-    }
-    Some(())
-}
-
-fn utf16(text: &str) -> Vec<u8> {
-    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
-}
-
-fn short_text(text: &str) -> Vec<u8> {
-    [vec![u8::try_from(text.encode_utf16().count()).unwrap()], utf16(text)].concat()
-}
-
-fn done() -> Vec<u8> {
-    [vec![0xFD, 0, 0, 0, 0], vec![0; 8]].concat()
-}
-
-fn login_ack() -> Vec<u8> {
-    let body = [vec![1, 0x74, 0, 0, 4], short_text("Microsoft SQL Server"), vec![14, 0, 3, 0xE8]].concat();
-    [vec![0xAD], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body, done()].concat()
-}
-
-fn error(number: u32, class: u8, message: &str) -> Vec<u8> {
-    let body = [
-        number.to_le_bytes().to_vec(),
-        vec![1, class],
-        u16::try_from(message.len()).unwrap().to_le_bytes().to_vec(),
-        utf16(message),
-        short_text("TILL"),
-        short_text(""),
-        1_u32.to_le_bytes().to_vec(),
-    ]
-    .concat();
-    [vec![0xAA], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body].concat()
-}
-
-/// `Id int NOT NULL`, and the columns named: `nvarchar(max) NULL`.
-fn metadata(texts: &[&str]) -> Vec<u8> {
-    let mut bytes = vec![0x81];
-    bytes.extend(u16::try_from(1 + texts.len()).unwrap().to_le_bytes());
-    bytes.extend([0, 0, 0, 0, 0, 0, 0x38]);
-    bytes.extend(short_text("Id"));
-    for name in texts {
-        bytes.extend([0, 0, 0, 0, 1, 0, 0xE7, 0xFF, 0xFF, 9, 4, 0xD0, 0, 0x34]);
-        bytes.extend(short_text(name));
-    }
-    bytes
-}
-
-fn row(id: i32, texts: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = vec![0xD1];
-    bytes.extend(id.to_le_bytes());
-    for text in texts {
-        bytes.extend((text.len() as u64).to_le_bytes());
-        bytes.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
-        bytes.extend_from_slice(text);
-        bytes.extend(0_u32.to_le_bytes());
-    }
-    bytes
-}
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use wire::{Server, Then, done, error, login_ack, metadata, number, row, server, utf16};
 
 /// Rows of the table below, `Name` being `x`.
 fn rows(ids: std::ops::RangeInclusive<i32>) -> Vec<u8> {
@@ -490,4 +322,129 @@ async fn rows_out_of_key_order_are_refused() {
     let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
     let error = read(&mut till, &table()).await.unwrap_err();
     assert!(error.message().contains("out of key order"), "{error}");
+}
+
+/// Answers what a read transaction needs; `open` is what `@@TRANCOUNT` says; other requests go to `reads`.
+async fn snapshot_server(open: i32, reads: fn(usize) -> (Vec<u8>, Then)) -> Server {
+    let read = AtomicUsize::new(0);
+    server(login_ack, move |_, text| {
+        let answer = if text.contains("FROM sys.databases") {
+            number("snapshot_isolation_state", 1)
+        } else if text.contains("@@TRANCOUNT") {
+            number("open_transactions", open)
+        } else if text.contains("TRANSACTION") {
+            Vec::new()
+        } else {
+            return reads(read.fetch_add(1, Ordering::SeqCst));
+        };
+        (answer, Then::Done)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_transaction_lost_with_its_connection_is_not_replaced() {
+    let server = snapshot_server(1, |read| match read {
+        0 => (rows(1..=3), Then::Cut),
+        _ => (rows(1..=3), Then::Done),
+    })
+    .await;
+    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    assert!(till.begin().await.unwrap());
+    read(&mut till, &table()).await.unwrap_err();
+    let error = read(&mut till, &table()).await.unwrap_err();
+    assert!(error.message().contains("read transaction on the till was lost"), "{error}");
+    assert_eq!(error.exit_code(), 75);
+    till.end().await.unwrap();
+    assert_eq!(ids(&read(&mut till, &table()).await.unwrap()), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_transaction_outlives_a_table_that_may_not_be_read() {
+    let server = snapshot_server(1, |read| match read {
+        0 => (error(229, 14, "denied"), Then::Done),
+        _ => (rows(1..=3), Then::Done),
+    })
+    .await;
+    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    assert!(till.begin().await.unwrap());
+    assert!(read(&mut till, &table()).await.unwrap_err().message().contains("permission denied"));
+    assert_eq!(ids(&read(&mut till, &table()).await.unwrap()), [1, 2, 3]);
+    till.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_server_ended_is_noticed() {
+    // A lock is not waited out inside a transaction either: the page would show another moment.
+    let server = snapshot_server(0, |read| match read {
+        0 => (error(1205, 13, "deadlock victim"), Then::Done),
+        _ => (rows(1..=3), Then::Done),
+    })
+    .await;
+    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    assert!(till.begin().await.unwrap());
+    assert!(read(&mut till, &table()).await.unwrap_err().message().contains("deadlock"));
+    assert!(read(&mut till, &table()).await.unwrap_err().message().contains("was lost"));
+    till.end().await.unwrap();
+    assert_eq!(ids(&read(&mut till, &table()).await.unwrap()), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_half_way_leaves_no_trace() {
+    let server = server(login_ack, |number, _| match number {
+        0 => (rows(1..=3), Then::Stall),
+        _ => (rows(7..=9), Then::Done),
+    })
+    .await;
+    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    let table = table();
+    let given_up = tokio::time::timeout(Duration::from_millis(200), read(&mut till, &table)).await;
+    assert!(given_up.is_err());
+    assert_eq!(ids(&read(&mut till, &table).await.unwrap()), [7, 8, 9]);
+}
+
+#[tokio::test]
+async fn an_instance_is_found_through_the_browser_whatever_the_port_setting() {
+    let server = server(login_ack, |_, _| (rows(1..=3), Then::Done)).await;
+    let browser = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let settings = TillConfig {
+        host: "127.0.0.1\\SqlExpress".into(),
+        browser_port: browser.local_addr().unwrap().port(),
+        ..config(1)
+    };
+    let port = server.port;
+    let task = tokio::spawn(async move {
+        let mut question = [0; 64];
+        let (length, from) = browser.recv_from(&mut question).await.unwrap();
+        assert_eq!(&question[..length], b"\x04SqlExpress\0");
+        let text = format!("ServerName;TILL;InstanceName;SQLEXPRESS;IsClustered;No;Version;14.0.1;tcp;{port};;");
+        let answer = [&[5, u8::try_from(text.len()).unwrap(), 0], text.as_bytes()].concat();
+        browser.send_to(&answer, from).await.unwrap();
+    });
+    let mut till = SqlServer::connect(&settings).await.unwrap();
+    assert_eq!(ids(&read(&mut till, &table()).await.unwrap()), [1, 2, 3]);
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_silent_browser_is_told_from_a_silent_server() {
+    let browser = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let settings = TillConfig {
+        host: "127.0.0.1\\SQLEXPRESS".into(),
+        browser_port: browser.local_addr().unwrap().port(),
+        connect_timeout: Duration::from_millis(400),
+        ..config(1)
+    };
+    let error = refused(&settings).await;
+    assert_eq!(error.message(), "SQL Server Browser on 127.0.0.1 did not answer for instance SQLEXPRESS");
+    assert!(error.next_step().unwrap().contains("UDP port"));
+    assert_eq!(error.exit_code(), 75);
+}
+
+#[tokio::test]
+async fn a_server_that_insists_on_encryption_is_answered_with_the_setting() {
+    let server = wire::insisting_server().await;
+    let error = refused(&config(server.port)).await;
+    assert!(error.message().contains("closed the connection during sign-in"), "{error}");
+    assert!(error.next_step().unwrap().contains("encryption = \"required\""));
 }
