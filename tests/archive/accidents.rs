@@ -189,14 +189,15 @@ async fn leftovers_of_killed_writers_are_removed_under_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::create(folder.path(), "Test").unwrap();
     run(&archive, &[(&orders(), &order_rows(1..=10))]).await.unwrap();
-    let leftovers = ["README.md#1", "snapshots/000002.json.zst#1", "tables/Orders/abc-7.parquet#12"]
-        .map(|name| folder.path().join(name));
+    let chunk = format!("tables/Orders/{}-7.parquet#12", "a".repeat(64));
+    let leftovers = ["README.md#1", "snapshots/000002.json.zst#1", &chunk].map(|name| folder.path().join(name));
     leftovers.iter().for_each(|path| fs::write(path, "half").unwrap());
-    let keep = folder.path().join("tables/Orders/notes #draft");
-    fs::write(&keep, "mine").unwrap();
+    let foreign = ["tables/Orders/notes#1", "notes#1", "snapshots/000002.json.zst#draft"];
+    let foreign = foreign.map(|name| folder.path().join(name));
+    foreign.iter().for_each(|path| fs::write(path, "not ours").unwrap());
     assert_eq!(archive.snapshot_numbers().unwrap(), [1]);
     drop(archive.lock().unwrap());
-    assert!(leftovers.iter().all(|path| !path.exists()) && keep.exists());
+    assert!(leftovers.iter().all(|path| !path.exists()) && foreign.iter().all(|path| path.exists()));
 }
 
 #[tokio::test]
@@ -287,10 +288,10 @@ async fn a_snapshot_is_never_overwritten_and_must_be_the_next() {
     let first = snapshot(&archive, vec![entry.clone()]).unwrap();
     archive.write_snapshot(&first).await.unwrap();
     let hash = archive.snapshot_hash(1).unwrap();
-    assert_eq!(archive.write_snapshot(&first).await.unwrap_err().kind(), Kind::Refused);
+    assert_eq!(archive.write_snapshot(&first).await.unwrap_err().kind(), Kind::Busy);
     let mut next = snapshot(&archive, vec![entry.clone()]).unwrap();
     next.parent = Some("0".repeat(64));
-    assert_eq!(archive.write_snapshot(&next).await.unwrap_err().kind(), Kind::Refused);
+    assert_eq!(archive.write_snapshot(&next).await.unwrap_err().kind(), Kind::Busy);
     let twice = snapshot(&archive, vec![entry.clone(), entry]).unwrap();
     assert_eq!(archive.write_snapshot(&twice).await.unwrap_err().kind(), Kind::Bug);
     assert_eq!(archive.snapshot_hash(1).unwrap(), hash);
@@ -302,6 +303,19 @@ async fn a_snapshot_is_never_overwritten_and_must_be_the_next() {
     assert_eq!(fs::metadata(folder.path().join(&file.path)).unwrap().len(), file.bytes);
 }
 
+#[tokio::test]
+async fn the_folder_may_have_an_awkward_name_and_be_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("Kasa arşivi #1 %20/[x]"), folder.path().join("elsewhere"));
+    let rows = order_rows(1..=600);
+    run(&Archive::create(&one, "Test").unwrap(), &[(&orders(), &rows)]).await.unwrap();
+    fs::rename(&one, &two).unwrap();
+    let archive = Archive::open(&two).unwrap();
+    let written = run(&archive, &[(&orders(), &rows)]).await.unwrap();
+    assert_eq!(written[0].chunks_new, 0);
+    assert_whole(&archive);
+}
+
 #[test]
 fn opening_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +325,7 @@ fn opening_says_what_is_wrong() {
     assert_eq!(Archive::open(&folder.path().join("nowhere")).unwrap_err().kind(), Kind::NoArchive);
     let made = Archive::create(folder.path(), "Hotel Deniz").unwrap();
     assert_eq!((made.site(), made.id().len()), ("Hotel Deniz", 32));
-    assert_eq!(Archive::create(folder.path(), "Again").unwrap_err().kind(), Kind::Refused);
+    assert_eq!(Archive::create(folder.path(), "Again").unwrap_err().kind(), Kind::Usage);
     assert_eq!(Archive::open(folder.path()).unwrap().id(), made.id());
     let file = folder.path().join("tillvault-archive.json");
     fs::write(&file, "{\"format\": 9}").unwrap();

@@ -272,6 +272,7 @@ def main():
     parser.add_argument("--dump", metavar="TABLE")
     parser.add_argument("--snapshot", type=int)
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(encoding="utf-8")
     try:
         archive = Archive(arguments.folder)
         if arguments.dump:
