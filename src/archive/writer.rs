@@ -41,7 +41,8 @@ pub struct TableWritten {
 
 /// Takes the rows of one table. Made by [`Archive::table_writer`].
 ///
-/// Drop it to give up: what was written stays behind as files that no snapshot names.
+/// Drop it to give up: what was written stays behind as files that no snapshot names. A [`TableWriter::push`] that is dropped
+/// half-way means giving up, too.
 #[derive(Debug)]
 pub struct TableWriter {
     shared: Arc<Shared>,

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
@@ -24,22 +25,24 @@ use tillvault::{
     archive::Archive,
     error::{Error, Kind},
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{column, order_rows, orders, read_back, run, snapshot, table, write_table};
 
-/// A store that works for `left` calls and fails from then on, before or after the act.
+/// A store that works for `left` calls and fails from then on, before or after the act. Writes wait for the gate.
 #[derive(Debug)]
 struct Dying {
     inner: LocalFileSystem,
     left: AtomicU32,
     after: bool,
     kind: ErrorKind,
+    gate: Semaphore,
 }
 
 impl Dying {
     fn new(root: &FilePath, calls: u32, after: bool, kind: ErrorKind) -> Arc<Self> {
         let inner = LocalFileSystem::new_with_prefix(root).unwrap();
-        Arc::new(Self { inner, left: AtomicU32::new(calls), after, kind })
+        Arc::new(Self { inner, left: AtomicU32::new(calls), after, kind, gate: Semaphore::new(Semaphore::MAX_PERMITS) })
     }
 
     fn alive(&self) -> bool {
@@ -60,6 +63,7 @@ impl fmt::Display for Dying {
 #[async_trait]
 impl ObjectStore for Dying {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        let _open = self.gate.acquire().await.unwrap();
         let alive = self.alive();
         if alive || self.after {
             let result = self.inner.put_opts(at, payload, options).await;
@@ -144,6 +148,26 @@ async fn a_store_that_dies_at_any_call_leaves_no_half_snapshot() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn rows_wait_while_the_store_is_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    Archive::create(folder.path(), "Test").unwrap();
+    let store = Dying::new(folder.path(), u32::MAX, false, ErrorKind::Other);
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let archive = Archive::open_with_store(folder.path(), store.clone()).unwrap();
+    let mut writer = archive.table_writer(&orders(), None).unwrap();
+    let mut taken = 0;
+    // Each step completes a closed block; few may be under way.
+    for step in 0..12 {
+        let rows = order_rows([step * 4_096 + 1]);
+        if tokio::time::timeout(Duration::from_millis(150), writer.push(rows)).await.is_err() {
+            break;
+        }
+        taken += 1;
+    }
+    assert!((1..=5).contains(&taken), "{taken} blocks were taken while nothing could be written");
 }
 
 #[tokio::test]
