@@ -160,8 +160,8 @@ impl Archive {
     /// Writes a snapshot file: the last act of a run, after all chunks.
     ///
     /// # Errors
-    /// `Damage` when a chunk it names is not there with its length; `Refused` when its number or parent is not the next
-    /// one, so that another run has come in between; `Bug` when it contradicts itself; `Store` when it cannot be written.
+    /// `Damage` when a chunk it names is not there with its length; `Busy` when its number or parent is not the next one,
+    /// so that another run has come in between; `Bug` when it contradicts itself; `Store` when it cannot be written.
     pub async fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         let path = layout::snapshot_path(snapshot.snapshot);
         let wrong = inconsistent(snapshot).or_else(|| {
@@ -230,12 +230,9 @@ impl Archive {
 }
 
 fn taken(path: &str) -> Error {
-    Error::new(
-        Kind::Refused,
-        format!("{path} will not be written: it is not the next snapshot of this archive any more"),
-    )
-    .hint("another run wrote one in between: run again")
-    .temporary()
+    Error::new(Kind::Busy, format!("{path} will not be written: it is not the next snapshot of this archive any more"))
+        .hint("another run wrote one in between: run again")
+        .temporary()
 }
 
 fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
