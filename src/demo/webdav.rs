@@ -232,7 +232,6 @@ impl WebDavServer {
     }
 
     /// Empties the log and returns what was in it.
-    #[must_use]
     pub fn take_requests(&self) -> Vec<LoggedRequest> {
         std::mem::take(&mut self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -126,10 +126,20 @@ impl WebDav {
     }
 }
 
-/// Sends one PROPFIND and reads the answer.
+/// Asks for a listing and reads it; a broken or stalled answer is asked for again.
 async fn propfind(client: &Client, url: Url, name: &str, depth: &str) -> Result<Vec<Resource>, Problem> {
-    let request = || propfind_request(client, url.clone(), name, depth);
-    read_listing(client, client.send_again(request).await?, name).await
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let result = match client.send(propfind_request(client, url.clone(), name, depth)?).await {
+            Ok(answer) => read_listing(client, answer, name).await,
+            Err(problem) => Err(problem),
+        };
+        match result {
+            Err(problem) if problem.worth_retrying() && tried < client.retry.tries => client.retry.pause(tried).await,
+            result => return result,
+        }
+    }
 }
 
 fn propfind_request(client: &Client, url: Url, name: &str, depth: &str) -> Result<client::Request, Problem> {

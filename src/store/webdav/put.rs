@@ -43,10 +43,9 @@ impl WebDav {
                 Err(problem) => problem,
             };
             match problem.code() {
-                // Later tries may meet what an earlier one has stored although its answer was lost.
-                Code::Precondition if tried == 1 && (parent_known || parent_made) => return Err(taken(path, problem)),
-                // Some servers answer 412 to a missing parent, too: believe it when something is there.
-                Code::Precondition if tried == 1 && self.inner.stat(path).await.is_ok() => {
+                // Later tries may meet what an earlier one has stored although its answer was lost. At the first try the name is
+                // taken; but some servers answer 412 to a missing parent, too, so believe it when something is there.
+                Code::Precondition if tried == 1 && (parent_made || inner.stat(path).await.is_ok()) => {
                     return Err(taken(path, problem));
                 }
                 Code::Missing | Code::Conflict | Code::Precondition if !parent_made => {
