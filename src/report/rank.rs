@@ -240,4 +240,45 @@ mod tests {
             .collect();
         assert_eq!(rows, ["1 Éclairs", "2 Desserts", "3 MAINS", "4 Sharing\\/Platters", "5 Starters", "6 Y"]);
     }
+
+    use proptest::prelude::*;
+
+    fn any_group() -> impl Strategy<Value = SoldGroup> {
+        let name = prop::sample::select(vec!["Soup", "soup", "SOUP ", "Söup", "Pie", "pie  ", "Ribeye", ""]);
+        let category = prop::sample::select(vec!["Mains", "mains ", "Starters"]);
+        (category, name, -300_i64..300, -100_000_i64..100_000).prop_map(|(category, item, quantity, revenue)| {
+            SoldGroup {
+                category: category.into(),
+                item_name: item.into(),
+                quantity: Decimal::new(quantity, 2),
+                revenue: Decimal::new(revenue, 5),
+            }
+        })
+    }
+
+    proptest! {
+        /// However a back end splits and orders its groups, the answer is the same; a smaller limit gives a prefix; revenue
+        /// is neither lost nor counted twice.
+        #[test]
+        fn the_answer_depends_on_the_sums_alone(
+            groups in prop::collection::vec(any_group(), 0..20),
+            limit in 0_usize..6,
+            by in prop::sample::select(vec![RankBy::Quantity, RankBy::Revenue]),
+        ) {
+            let all = request(&["MAINS", "starters"], usize::MAX, by);
+            let answer = top_sellers(&groups, &all).unwrap();
+            let halves = |group: &SoldGroup| {
+                let half = SoldGroup { quantity: group.quantity / Decimal::TWO, revenue: group.revenue / Decimal::TWO, ..group.clone() };
+                [half.clone(), half]
+            };
+            let mut split: Vec<SoldGroup> = groups.iter().flat_map(halves).collect();
+            split.reverse();
+            prop_assert_eq!(&top_sellers(&split, &all).unwrap(), &answer);
+            for (whole, cut) in answer.iter().zip(top_sellers(&groups, &request(&["MAINS", "starters"], limit, by)).unwrap()) {
+                prop_assert_eq!(&whole.items[..limit.min(whole.items.len())], &cut.items[..]);
+            }
+            let shown: Decimal = answer.iter().flat_map(|seller| &seller.items).map(|item| item.revenue).sum();
+            prop_assert_eq!(shown, groups.iter().map(|group| group.revenue).sum::<Decimal>());
+        }
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archived;
+mod engine;
 mod query;
 mod render;
 mod session;
