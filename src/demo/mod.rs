@@ -10,8 +10,10 @@ mod engine;
 pub mod fault;
 pub mod schema;
 mod tds;
+mod till;
 pub mod trade;
 pub mod webdav;
 
 pub use engine::{Engine, EngineOptions, SqlError};
 pub use tds::{Server, ServerOptions};
+pub use till::{DemoTill, TillOptions, TradeGuard};

@@ -78,7 +78,7 @@ async fn load_missing(
     let mut outcome = LoadOutcome { snapshot: loaded, ..LoadOutcome::default() };
     for number in wanted {
         let snapshot = archive.snapshot(number)?;
-        let one = replica.load(archive, &snapshot, observer).await?;
+        let one = replica.load(archive.root(), &snapshot, observer.as_ref()).await?;
         outcome.snapshot = number;
         outcome.snapshots += 1;
         outcome.inserted += one.inserted;

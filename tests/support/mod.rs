@@ -67,7 +67,9 @@ impl Site {
 
     pub fn new(till: TillOptions) -> Self {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let folder = tempfile::tempdir().unwrap();
+        // Open to all, since PostgreSQL runs as another user where the tests run as root.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let till = runtime.block_on(DemoTill::start(till)).unwrap();
         let cloud = runtime
             .block_on(WebDavServer::start(WebDavOptions {
