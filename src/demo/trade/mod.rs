@@ -5,7 +5,7 @@
 //! store them (DOMAIN §2 to §8). [`Trade::open_day`] stops in the middle of a day, with tables open.
 //!
 //! Promises: equal options and calls give equal rows, to the byte; a day gives the same rows whether it is traded at once
-//! or in parts; each step is one transaction; for every ticket `RemainingAmount = TotalAmount - payments + change`; every
+//! or in parts (rowversions aside: they count steps); each step is one transaction; for every ticket `RemainingAmount = TotalAmount - payments + change`; every
 //! ledger transaction has two values. What the reports must say is kept in books of its own ([`Trade::expected_sales`]).
 //!
 //! It never reads a clock, and never looks at its own rows to decide what happens next (room balances after a partial
@@ -84,6 +84,8 @@ pub struct DayFigures {
 }
 
 /// A restaurant that trades.
+///
+/// It may be moved to another thread, not shared between two: put it behind a lock.
 #[derive(Debug)]
 pub struct Trade {
     options: TradeOptions,
@@ -192,7 +194,15 @@ impl Trade {
                 self.desk.flush()?;
                 self.house.read_balances(&self.desk, &self.catalog)
             }
-            _ => {
+            Clear::LeaveOrphans => {
+                clear::tickets_only(&mut self.desk);
+                self.tickets.clear();
+                self.agenda.forget_tickets();
+                self.house.restart_numbers();
+                self.books.clear(None);
+                self.save(&[])
+            }
+            Clear::Delete | Clear::Reseed | Clear::TruncateLeaves => {
                 clear::everything(&mut self.desk, clear == Clear::Reseed, clear == Clear::TruncateLeaves);
                 self.tickets.clear();
                 self.agenda.forget_tickets();
