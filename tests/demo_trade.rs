@@ -496,6 +496,36 @@ fn a_careless_clear_leaves_orphans() {
 }
 
 #[test]
+fn a_restored_backup_brings_back_rows_and_ids() {
+    let mut trade = traded(1);
+    let rows_then = dump(&trade);
+    let sold_then = expected(&trade, FIRST, LAST, Scope::Till);
+    let backup = trade.back_up().unwrap();
+    trade.rename_item().unwrap();
+    trade.trade_day().unwrap();
+    let lost: String = one(&trade, r#"SELECT max("TicketUid") FROM dbo."Tickets" WHERE "Date" >= '2026-03-28'"#);
+    let last = trade.last_id("Tickets");
+    trade.open_day(0.5).unwrap();
+    assert!(trade.restore(&backup).is_err(), "not during service");
+    trade.trade_day().unwrap();
+
+    trade.restore(&backup).unwrap();
+    assert_eq!(dump(&trade), rows_then);
+    assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_then);
+    assert!(trade.expected_totals(FIRST, LAST, Scope::Everything) > trade.expected_totals(FIRST, LAST, Scope::Till));
+    assert!(trade.last_id("Tickets") < last);
+
+    let figures = trade.trade_day().unwrap();
+    assert_eq!(figures.date, date(2026, 3, 30), "the calendar goes on");
+    assert_eq!(count(&trade, &format!(r#"dbo."Tickets" WHERE "TicketUid" = '{lost}'"#)), 0);
+    assert_money(&trade);
+    assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_in_sql(&trade, FIRST, LAST));
+    for table in schema::tables().unwrap() {
+        assert_keys(&trade, &table);
+    }
+}
+
+#[test]
 fn a_clear_during_service_takes_open_tickets() {
     let mut trade = traded(1);
     trade.open_day(0.7).unwrap();

@@ -31,7 +31,7 @@ struct EntityState {
 }
 
 /// The house's present state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct House {
     period: Option<WorkPeriod>,
     period_number: i32,

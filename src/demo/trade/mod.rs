@@ -23,6 +23,7 @@ use rust_decimal::Decimal;
 use crate::{error::Result, model::report::SoldGroup};
 
 mod at;
+mod backup;
 mod bill;
 mod bill_rows;
 mod books;
@@ -41,6 +42,7 @@ mod plan;
 mod service;
 
 use at::{At, HOUR};
+pub use backup::Backup;
 use bill::Ticket;
 use books::Books;
 pub use books::Scope;
@@ -101,6 +103,7 @@ pub struct Trade {
     day: Date,
     begun: bool,
     serial: u64,
+    backups: u32,
     now: At,
     /// Chance of the edits; days have streams of their own.
     dice: Dice,
@@ -128,6 +131,7 @@ impl Trade {
             day: options.first_day,
             begun: false,
             serial: 0,
+            backups: 0,
             now,
             dice: Dice::new(options.seed, u64::MAX),
         })
@@ -248,7 +252,8 @@ impl Trade {
             uids: self.options.uids,
         };
         while let Some((at, event)) = floor.agenda.next(until) {
-            self.changed.extend(floor.happen(at, event));
+            // A restored till has events of the past ahead of it: they happen now.
+            self.changed.extend(floor.happen(at.max(self.now), event));
         }
         self.now = until;
         self.save(&[])

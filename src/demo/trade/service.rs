@@ -31,7 +31,7 @@ pub(super) enum Event {
 }
 
 /// Events to come, by moment and then in the order they were thrown.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Agenda {
     queue: BTreeMap<(At, u64), Event>,
     plans: BTreeMap<u64, TicketPlan>,
