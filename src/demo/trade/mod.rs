@@ -1,0 +1,3 @@
+//! Simulated trade of a hotel restaurant.
+
+pub mod fixture;
