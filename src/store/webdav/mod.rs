@@ -112,7 +112,8 @@ impl WebDav {
             let mut request = inner.client.request("DELETE", path, false);
             if temporary {
                 request = request.header("x-nc-skip-trashbin", "true")?;
-                if let Some(tag) = &meta.e_tag {
+                // A weak tag never matches (RFC 9110 §13.1.1); Apache gives one in the first second.
+                if let Some(tag) = meta.e_tag.as_ref().filter(|tag| !tag.starts_with("W/")) {
                     request = request.header("if-match", tag)?;
                 }
             }
@@ -200,6 +201,10 @@ impl Inner {
         let found = match propfind(&self.client, self.client.url(folder, true), folder.as_ref(), "1").await {
             Ok(found) => found,
             Err(problem) if problem.code() == Code::Missing => return Ok((Vec::new(), Vec::new())),
+            // Apache refuses to list what is a file.
+            Err(problem) if problem.code() == Code::Unexpected && self.stat(folder).await.is_ok() => {
+                return Ok((Vec::new(), Vec::new()));
+            }
             Err(problem) => return Err(problem),
         };
         let depth = folder.parts_count();

@@ -193,8 +193,8 @@ impl WebDav {
             self.remember_parent(to);
             return Ok(());
         };
-        // 409 is a missing parent; 404 may be, on some servers, or the source is missing.
-        let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing);
+        // A missing parent is 409 by the book, but also 404, 403 or 500 (WEBDAV §7).
+        let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing | Code::Forbidden | Code::Server);
         let Some(parent) = folders::parent(to).filter(|parent| parent_may_miss && !inner.folders.is_known(parent))
         else {
             return Err(problem);
