@@ -1,0 +1,1 @@
+//! What queries answer, through DuckDB.
