@@ -14,6 +14,7 @@
 //!
 //! Start reading at the trait implementation below; `put` is where care is needed.
 
+mod body;
 mod client;
 mod folders;
 mod get;
