@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
@@ -24,22 +25,24 @@ use tillvault::{
     archive::Archive,
     error::{Error, Kind},
 };
+use tokio::sync::Semaphore;
 
 use crate::support::{column, order_rows, orders, read_back, run, snapshot, table, write_table};
 
-/// A store that works for `left` calls and fails from then on, before or after the act.
+/// A store that works for `left` calls and fails from then on, before or after the act. Writes wait for the gate.
 #[derive(Debug)]
 struct Dying {
     inner: LocalFileSystem,
     left: AtomicU32,
     after: bool,
     kind: ErrorKind,
+    gate: Semaphore,
 }
 
 impl Dying {
     fn new(root: &FilePath, calls: u32, after: bool, kind: ErrorKind) -> Arc<Self> {
         let inner = LocalFileSystem::new_with_prefix(root).unwrap();
-        Arc::new(Self { inner, left: AtomicU32::new(calls), after, kind })
+        Arc::new(Self { inner, left: AtomicU32::new(calls), after, kind, gate: Semaphore::new(Semaphore::MAX_PERMITS) })
     }
 
     fn alive(&self) -> bool {
@@ -60,6 +63,7 @@ impl fmt::Display for Dying {
 #[async_trait]
 impl ObjectStore for Dying {
     async fn put_opts(&self, at: &Path, payload: PutPayload, options: PutOptions) -> object_store::Result<PutResult> {
+        let _open = self.gate.acquire().await.unwrap();
         let alive = self.alive();
         if alive || self.after {
             let result = self.inner.put_opts(at, payload, options).await;
@@ -147,6 +151,26 @@ async fn a_store_that_dies_at_any_call_leaves_no_half_snapshot() {
 }
 
 #[tokio::test]
+async fn rows_wait_while_the_store_is_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    Archive::create(folder.path(), "Test").unwrap();
+    let store = Dying::new(folder.path(), u32::MAX, false, ErrorKind::Other);
+    store.gate.forget_permits(Semaphore::MAX_PERMITS);
+    let archive = Archive::open_with_store(folder.path(), store.clone()).unwrap();
+    let mut writer = archive.table_writer(&orders(), None).unwrap();
+    let mut taken = 0;
+    // Each step completes a closed block; few may be under way.
+    for step in 0..12 {
+        let rows = order_rows([step * 4_096 + 1]);
+        if tokio::time::timeout(Duration::from_millis(150), writer.push(rows)).await.is_err() {
+            break;
+        }
+        taken += 1;
+    }
+    assert!((1..=5).contains(&taken), "{taken} blocks were taken while nothing could be written");
+}
+
+#[tokio::test]
 async fn a_full_disk_is_named() {
     let folder = tempfile::tempdir().unwrap();
     Archive::create(folder.path(), "Test").unwrap();
@@ -189,14 +213,15 @@ async fn leftovers_of_killed_writers_are_removed_under_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::create(folder.path(), "Test").unwrap();
     run(&archive, &[(&orders(), &order_rows(1..=10))]).await.unwrap();
-    let leftovers = ["README.md#1", "snapshots/000002.json.zst#1", "tables/Orders/abc-7.parquet#12"]
-        .map(|name| folder.path().join(name));
+    let chunk = format!("tables/Orders/{}-7.parquet#12", "a".repeat(64));
+    let leftovers = ["README.md#1", "snapshots/000002.json.zst#1", &chunk].map(|name| folder.path().join(name));
     leftovers.iter().for_each(|path| fs::write(path, "half").unwrap());
-    let keep = folder.path().join("tables/Orders/notes #draft");
-    fs::write(&keep, "mine").unwrap();
+    let foreign = ["tables/Orders/notes#1", "notes#1", "snapshots/000002.json.zst#draft"];
+    let foreign = foreign.map(|name| folder.path().join(name));
+    foreign.iter().for_each(|path| fs::write(path, "not ours").unwrap());
     assert_eq!(archive.snapshot_numbers().unwrap(), [1]);
     drop(archive.lock().unwrap());
-    assert!(leftovers.iter().all(|path| !path.exists()) && keep.exists());
+    assert!(leftovers.iter().all(|path| !path.exists()) && foreign.iter().all(|path| path.exists()));
 }
 
 #[tokio::test]
@@ -253,7 +278,7 @@ async fn broken_snapshot_files_are_named() {
     let good = fs::read(path(3)).unwrap();
     let compressed = |text: &str| zstd::encode_all(text.as_bytes(), 3).unwrap();
     let text = String::from_utf8(zstd::decode_all(good.as_slice()).unwrap()).unwrap();
-    let cases: [(Vec<u8>, Kind, &str); 8] = [
+    let cases: [(Vec<u8>, Kind, &str); 9] = [
         (good[..good.len() - 9].to_vec(), Kind::Damage, "not zstd"),
         (b"plain".to_vec(), Kind::Damage, "not zstd"),
         (compressed("{\"format\":1"), Kind::Damage, "not a snapshot"),
@@ -261,6 +286,7 @@ async fn broken_snapshot_files_are_named() {
         (compressed(&text.replacen("\"format\":1", "\"format\":2", 1)), Kind::Store, "archive format 2"),
         (compressed(&text.replacen("\"snapshot\":3", "\"snapshot\":4", 1)), Kind::Damage, "number 4"),
         (compressed(&text.replacen("\"Orders\",\"ladder\"", "\"..\",\"ladder\"", 1)), Kind::Damage, "folder"),
+        (compressed(&text.replacen("\"lo\":1,", "", 1)), Kind::Damage, "has the block"),
         (compressed(&text.replacen("\"block\"", "\"encryption\":\"x\",\"block\"", 1)), Kind::Store, "encrypted"),
     ];
     for (bytes, kind, word) in cases {
@@ -287,10 +313,10 @@ async fn a_snapshot_is_never_overwritten_and_must_be_the_next() {
     let first = snapshot(&archive, vec![entry.clone()]).unwrap();
     archive.write_snapshot(&first).await.unwrap();
     let hash = archive.snapshot_hash(1).unwrap();
-    assert_eq!(archive.write_snapshot(&first).await.unwrap_err().kind(), Kind::Refused);
+    assert_eq!(archive.write_snapshot(&first).await.unwrap_err().kind(), Kind::Busy);
     let mut next = snapshot(&archive, vec![entry.clone()]).unwrap();
     next.parent = Some("0".repeat(64));
-    assert_eq!(archive.write_snapshot(&next).await.unwrap_err().kind(), Kind::Refused);
+    assert_eq!(archive.write_snapshot(&next).await.unwrap_err().kind(), Kind::Busy);
     let twice = snapshot(&archive, vec![entry.clone(), entry]).unwrap();
     assert_eq!(archive.write_snapshot(&twice).await.unwrap_err().kind(), Kind::Bug);
     assert_eq!(archive.snapshot_hash(1).unwrap(), hash);
@@ -302,6 +328,19 @@ async fn a_snapshot_is_never_overwritten_and_must_be_the_next() {
     assert_eq!(fs::metadata(folder.path().join(&file.path)).unwrap().len(), file.bytes);
 }
 
+#[tokio::test]
+async fn the_folder_may_have_an_awkward_name_and_be_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("Kasa arşivi #1 %20/[x]"), folder.path().join("elsewhere"));
+    let rows = order_rows(1..=600);
+    run(&Archive::create(&one, "Test").unwrap(), &[(&orders(), &rows)]).await.unwrap();
+    fs::rename(&one, &two).unwrap();
+    let archive = Archive::open(&two).unwrap();
+    let written = run(&archive, &[(&orders(), &rows)]).await.unwrap();
+    assert_eq!(written[0].chunks_new, 0);
+    assert_whole(&archive);
+}
+
 #[test]
 fn opening_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
@@ -311,7 +350,7 @@ fn opening_says_what_is_wrong() {
     assert_eq!(Archive::open(&folder.path().join("nowhere")).unwrap_err().kind(), Kind::NoArchive);
     let made = Archive::create(folder.path(), "Hotel Deniz").unwrap();
     assert_eq!((made.site(), made.id().len()), ("Hotel Deniz", 32));
-    assert_eq!(Archive::create(folder.path(), "Again").unwrap_err().kind(), Kind::Refused);
+    assert_eq!(Archive::create(folder.path(), "Again").unwrap_err().kind(), Kind::Usage);
     assert_eq!(Archive::open(folder.path()).unwrap().id(), made.id());
     let file = folder.path().join("tillvault-archive.json");
     fs::write(&file, "{\"format\": 9}").unwrap();
