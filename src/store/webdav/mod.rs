@@ -5,7 +5,7 @@
 //! | a PUT has a length and overwrites nothing | Content-Length and `If-None-Match: *` on each; replacing is an upload under a temporary name and a MOVE |
 //! | a broken PUT is not sent again blindly | PROPFIND Depth 0 first: equal length is stored, a true prefix of ours is deleted, anything else is left alone and reported |
 //! | a listing is whole or an error | 207 and XML, read to its end, about the folder asked for |
-//! | a wrong password costs one failed login | see [`client`] |
+//! | a wrong password costs one failed login | `client`: one request under way until the first has signed in |
 //! | a delete never takes a folder | objects are looked at first |
 //!
 //! What it cannot do: `PutMode::Update`, object attributes and versions ([`Error::NotImplemented`]); a multipart upload is
@@ -14,6 +14,7 @@
 //!
 //! Start reading at the trait implementation below; `put` is where care is needed.
 
+mod body;
 mod client;
 mod folders;
 mod get;
