@@ -1,2 +1,29 @@
-//! (to be written)
+//! The archive: a folder of write-once files that holds every state of the till (docs/FORMAT.md).
+//!
+//! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
+//! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
+//! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says).
+//!
+//! Promises, at every instant, whatever fails or is killed:
+//! - chunk and snapshot files are never changed once they can be listed;
+//! - a snapshot that can be listed is complete: its chunks were written and synced before it;
+//! - a file's name states its hash and length, so that no leftover can pass for a chunk.
+//!
+//! The archive never speaks HTTP and never reads the till.
+
+pub mod blocks;
+pub mod content_hash;
+mod folder;
+pub mod layout;
+mod lock;
+pub mod parquet;
+mod put;
+mod readme;
+pub mod row_key;
 pub mod snapshot;
+mod snapshots;
+mod writer;
+
+pub use folder::{Archive, ArchiveObject};
+pub use lock::WriteLock;
+pub use writer::{TableWriter, TableWritten};

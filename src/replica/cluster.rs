@@ -74,7 +74,7 @@ impl Cluster {
     /// `Config` for a wrong `bin`; `Replica` when the programs are missing, the folder is not usable, or the server does not
     /// start (the message names its log).
     pub(crate) fn join(data: &Path, bin: Option<&Path>) -> Result<Self> {
-        let home = data.join("postgres");
+        let home = home(data);
         fs::create_dir_all(&home)
             .or_fail(Kind::Replica, || format!("cannot make the folder {} for PostgreSQL", home.display()))?;
         let home = fs::canonicalize(&home).or_fail(Kind::Replica, || format!("cannot enter {}", home.display()))?;
@@ -237,6 +237,11 @@ impl Drop for Cluster {
         // A failure leaves a running server, which the next run picks up.
         let _ = self.leave_once();
     }
+}
+
+/// Where the private cluster of a data folder belongs.
+pub(crate) fn home(data: &Path) -> PathBuf {
+    data.join("postgres")
 }
 
 /// The folder that holds cluster, locks and log: `home`, or another one when root's `home` is out of the server's reach.

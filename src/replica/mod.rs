@@ -103,6 +103,12 @@ impl Replica {
         Ok(replica)
     }
 
+    /// Whether a private cluster was ever made under this data folder. Makes none.
+    #[must_use]
+    pub fn private_cluster_exists(data: &Path) -> bool {
+        cluster::home(data).is_dir()
+    }
+
     /// Number of the newest snapshot that was loaded; `None` when none was.
     ///
     /// # Errors

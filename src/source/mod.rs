@@ -6,9 +6,11 @@
 //! Promises: a source never writes to the till, holds no lock beyond a page of rows, and never turns "could not read" into
 //! "nothing there": a stream either ends after the server said that the result is complete, or yields an error.
 
+pub mod pattern;
+pub mod secrets;
 pub mod sqlserver;
 
-use std::pin::Pin;
+use std::{collections::BTreeMap, pin::Pin};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -18,7 +20,7 @@ use crate::{
     error::Result,
     model::{
         report::{SoldGroup, TopSellers},
-        table::{KeyRange, Table},
+        table::{KeyRange, Table, TableName},
     },
 };
 
@@ -75,6 +77,15 @@ pub trait Source: Send {
     /// # Errors
     /// `Source` when the catalog cannot be read; never an empty list in its place.
     async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>>;
+
+    /// Rows of each table by the till's own book-keeping: good for a progress bar, not for a proof. Tables it cannot tell
+    /// are absent.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn row_counts(&mut self) -> Result<BTreeMap<TableName, u64>> {
+        Ok(BTreeMap::new())
+    }
 
     /// Opens one read transaction over everything that follows, when the database allows snapshot isolation.
     /// Returns whether it did.

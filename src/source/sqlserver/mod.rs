@@ -1,1 +1,166 @@
-//! (to be written)
+//! A SambaPOS till on SQL Server, read over TDS.
+//!
+//! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
+//! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
+//! `rows` (the one place where the driver's rows become Arrow), `types` (values, exactly), `live` (reports asked of the till
+//! itself), `failure` (what went wrong, for people).
+//!
+//! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
+//! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
+
+mod browser;
+mod catalog;
+mod connect;
+mod failure;
+mod live;
+pub mod queries;
+mod read;
+mod rows;
+mod session;
+mod types;
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use tiberius::{ColumnData, Row};
+
+use self::session::{Session, integer, text};
+use super::{RowStream, Source, TableSelection, TillInfo, TradeMark, pattern, secrets};
+use crate::{
+    config::TillConfig,
+    error::{Error, Kind, Result},
+    model::table::{KeyRange, Table, TableName},
+};
+
+/// The table whose state is the trade mark (DOMAIN §11).
+const TICKETS: &str = "Tickets";
+
+/// A till on SQL Server.
+pub struct SqlServer {
+    session: Session,
+    /// The tickets table, once the catalog was read; the inner `None` says that there is none.
+    tickets: Option<Option<Table>>,
+}
+
+impl SqlServer {
+    /// Connects and signs in.
+    ///
+    /// # Errors
+    /// `Credentials` when the login was refused; `Source` for everything else, each cause with a message of its own:
+    /// unknown host, refused or no answer (temporary), SQL Browser silent, unknown instance, no such database, encryption
+    /// refused, certificate not trusted. `Config` when the certificate authority's file cannot be read.
+    pub async fn connect(config: &TillConfig) -> Result<Self> {
+        Ok(Self { session: Session::open(config).await?, tickets: None })
+    }
+
+    async fn catalog(&mut self) -> Result<BTreeMap<TableName, Table>> {
+        let tables = catalog::all_tables(&mut self.session).await?;
+        let is_tickets = |table: &&Table| table.name.schema == "dbo" && table.name.name.eq_ignore_ascii_case(TICKETS);
+        self.tickets = Some(tables.values().find(is_tickets).cloned());
+        Ok(tables)
+    }
+
+    async fn description(&mut self) -> Result<Row> {
+        let rows = self.session.ask("ask the till who it is", None, queries::DESCRIBE, &[]).await?;
+        rows.into_iter().next().ok_or_else(|| {
+            Error::new(Kind::Source, "the till does not list its own database").hint("run again, then report it")
+        })
+    }
+}
+
+#[async_trait]
+impl Source for SqlServer {
+    async fn describe(&mut self) -> Result<TillInfo> {
+        let row = self.description().await?;
+        let word = |column: &str| text(&row, column).unwrap_or_default();
+        Ok(TillInfo {
+            server: word("server_name"),
+            database: word("database_name"),
+            version: word("product_version"),
+            edition: word("edition"),
+            collation: word("collation_name"),
+            local_time: local_time(&row)?,
+            snapshot_isolation: allows_snapshots(&row),
+            login: word("login_name"),
+        })
+    }
+
+    async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>> {
+        let all = self.catalog().await?;
+        let selected = all.into_values().filter(|table| pattern::selects(selection, &table.name));
+        let tables: Vec<Table> =
+            if selection.with_secrets { selected.collect() } else { selected.filter_map(secrets::leave_out).collect() };
+        if tables.is_empty() {
+            return Err(Error::new(Kind::Config, "no table of the till matches the selection").hint(
+                "check the patterns to include and exclude; without any, all tables of the schema dbo are taken",
+            ));
+        }
+        Ok(tables)
+    }
+
+    async fn row_counts(&mut self) -> Result<BTreeMap<TableName, u64>> {
+        catalog::row_counts(&mut self.session).await
+    }
+
+    async fn begin(&mut self) -> Result<bool> {
+        if !allows_snapshots(&self.description().await?) {
+            return Ok(false);
+        }
+        self.session.begin().await?;
+        Ok(true)
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        self.session.end().await
+    }
+
+    async fn trade_mark(&mut self) -> Result<TradeMark> {
+        if self.tickets.is_none() {
+            self.catalog().await?;
+        }
+        let Some(tickets) = self.tickets.clone().flatten() else {
+            return Ok(TradeMark("no tickets".to_owned()));
+        };
+        let text = queries::trade_mark(&tickets);
+        let rows = self.session.ask("read table", Some(&tickets.name), &text, &[]).await?;
+        let row = rows.first().ok_or_else(|| Error::new(Kind::Source, "the till did not count its tickets"))?;
+        Ok(TradeMark(
+            row.cells()
+                .map(|(column, value)| format!("{}={}", column.name(), shown(value)))
+                .collect::<Vec<_>>()
+                .join(" "),
+        ))
+    }
+
+    fn read<'a>(&'a mut self, table: &'a Table, range: KeyRange) -> RowStream<'a> {
+        read::read(&mut self.session, table, range)
+    }
+}
+
+/// `snapshot_isolation_state` is 1 when allowed; 2 and 3 are on the way off and on.
+fn allows_snapshots(row: &Row) -> bool {
+    integer(row, "snapshot_isolation_state") == Some(1)
+}
+
+fn local_time(row: &Row) -> Result<jiff::civil::DateTime> {
+    let unreadable = || Error::new(Kind::Source, "the till did not tell its time");
+    let Ok(ColumnData::DateTime2(Some(now))) = row.get_column_data("local_time") else { return Err(unreadable()) };
+    let span = jiff::Span::new().try_days(i64::from(now.date().days())).map_err(|_| unreadable())?;
+    let day = jiff::civil::date(1, 1, 1).checked_add(span).map_err(|_| unreadable())?;
+    let up = 10_i64.pow(u32::from(9_u8.saturating_sub(now.time().scale())));
+    let nanoseconds = i64::try_from(now.time().increments()).ok().and_then(|units| units.checked_mul(up));
+    let since_midnight =
+        jiff::Span::new().try_nanoseconds(nanoseconds.ok_or_else(unreadable)?).map_err(|_| unreadable())?;
+    day.to_datetime(jiff::civil::Time::midnight()).checked_add(since_midnight).map_err(|_| unreadable())
+}
+
+/// A figure of the trade mark; only whole numbers, sums and one time occur.
+fn shown(value: &ColumnData<'_>) -> String {
+    match value {
+        ColumnData::I64(Some(v)) => v.to_string(),
+        ColumnData::I32(Some(v)) => v.to_string(),
+        ColumnData::Numeric(Some(v)) => format!("{}e-{}", v.value(), v.scale()),
+        ColumnData::DateTime(Some(v)) => format!("{}.{}", v.days(), v.seconds_fragments()),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,101 @@
+//! The canonical bytes of a row's key (docs/FORMAT.md §Row key): they order the rows of tables that have no integer key, cut
+//! them into buckets, and order rows that share their leading key.
+//!
+//! Promises: equal keys have equal bytes and different keys different ones, in every version and on every machine. The order
+//! of the bytes means nothing beyond being the same everywhere: it is not the server's.
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
+    compute::take_record_batch,
+    datatypes::DataType,
+};
+
+use crate::{
+    error::{Error, Kind, OrFail, Result},
+    model::table::Table,
+};
+
+/// Whether every column of the table's primary key is kept, so that no two rows may share their key bytes.
+#[must_use]
+pub fn has_whole_key(table: &Table) -> bool {
+    !table.key.is_empty() && table.key.iter().all(|name| table.column(name).is_some())
+}
+
+/// The columns whose cells make a row's key bytes: the primary key in key order, or every column in byte order of the names
+/// where there is no primary key or some of it is left out.
+#[must_use]
+pub fn key_columns(table: &Table) -> Vec<&str> {
+    if has_whole_key(table) {
+        return table.key.iter().map(String::as_str).collect();
+    }
+    let mut names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The key bytes of every row.
+///
+/// # Errors
+/// `Bug` when a key column is missing or has a type that chunks never hold.
+pub fn row_keys(rows: &RecordBatch, columns: &[&str]) -> Result<Vec<Vec<u8>>> {
+    let mut keys = vec![Vec::new(); rows.num_rows()];
+    for name in columns {
+        let array = rows
+            .column_by_name(name)
+            .ok_or_else(|| Error::new(Kind::Bug, format!("rows lack their key column {name}")))?;
+        append_cells(&mut keys, name, array)?;
+    }
+    Ok(keys)
+}
+
+/// Appends one column: nothing for NULL, else name and value, each with its length before it.
+fn append_cells(keys: &mut [Vec<u8>], name: &str, array: &ArrayRef) -> Result<()> {
+    let mut put = |row: usize, value: &[u8]| {
+        let key = &mut keys[row];
+        for part in [name.as_bytes(), value] {
+            key.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+            key.extend_from_slice(part);
+        }
+    };
+    let present = (0..array.len()).filter(|row| array.is_valid(*row));
+    match array.data_type() {
+        DataType::Boolean => {
+            let values = array.as_boolean();
+            present.for_each(|row| put(row, &[u8::from(values.value(row))]));
+        }
+        DataType::Utf8 => {
+            let values = array.as_string::<i32>();
+            present.for_each(|row| put(row, values.value(row).as_bytes()));
+        }
+        DataType::Binary => {
+            let values = array.as_binary::<i32>();
+            present.for_each(|row| put(row, values.value(row)));
+        }
+        other => {
+            let refused =
+                || Error::new(Kind::Bug, format!("column {name} has type {other}, which has no place in a chunk"));
+            let width = other.primitive_width().ok_or_else(refused)?;
+            let data = array.to_data();
+            let buffer = data.buffers().first().ok_or_else(refused)?.as_slice();
+            let start = data.offset() * width;
+            present.for_each(|row| put(row, &buffer[start + row * width..start + (row + 1) * width]));
+        }
+    }
+    Ok(())
+}
+
+/// The rows in the given order.
+///
+/// # Errors
+/// `Bug` when arrow refuses, or for more than 2³² rows.
+pub fn reorder(rows: &RecordBatch, order: &[usize]) -> Result<RecordBatch> {
+    if order.iter().enumerate().all(|(place, row)| place == *row) && order.len() == rows.num_rows() {
+        return Ok(rows.clone());
+    }
+    let indices = order
+        .iter()
+        .map(|row| u32::try_from(*row))
+        .collect::<Result<Vec<_>, _>>()
+        .or_fail(Kind::Bug, || "a table without an integer key has more rows than can be sorted")?;
+    take_record_batch(rows, &UInt32Array::from(indices)).or_fail(Kind::Bug, || "rows could not be put in order")
+}

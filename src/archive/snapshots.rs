@@ -1,0 +1,281 @@
+//! Reading and writing snapshot files (docs/FORMAT.md §Snapshot).
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    fs, io,
+    io::Read,
+};
+
+use serde::Deserialize;
+
+use super::{
+    folder::{Archive, ArchiveObject, check_format, entries, lengths},
+    layout, put,
+    snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
+};
+use crate::error::{Error, Kind, OrFail, Result};
+
+/// Compression level of snapshot files: they are small and written once.
+const ZSTD_LEVEL: i32 = 9;
+/// Longest snapshot text that is read; a year-old till has well under one megabyte.
+const LONGEST_TEXT: u64 = 1 << 30;
+const FROM_A_COPY: &str = "copy the file back from a mirror or another copy of the archive";
+
+/// What must be looked at before a snapshot may be read: chunks in an encoding of their own must not pass for plain ones.
+#[derive(Deserialize)]
+struct Guard {
+    #[serde(default)]
+    tables: Vec<GuardTable>,
+}
+
+#[derive(Deserialize)]
+struct GuardTable {
+    #[serde(default)]
+    chunks: Vec<GuardChunk>,
+}
+
+#[derive(Deserialize)]
+struct GuardChunk {
+    encryption: Option<String>,
+}
+
+impl Archive {
+    /// Numbers of the snapshots that are there, ascending.
+    ///
+    /// # Errors
+    /// `Store` when the folder cannot be listed.
+    pub fn snapshot_numbers(&self) -> Result<Vec<u64>> {
+        let mut numbers: Vec<u64> = entries(&self.root().join(layout::SNAPSHOTS))?
+            .iter()
+            .filter_map(|entry| layout::snapshot_number(entry.file_name().to_str()?))
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// The newest snapshot, if there is one.
+    ///
+    /// # Errors
+    /// As [`Archive::snapshot`].
+    pub fn latest(&self) -> Result<Option<Snapshot>> {
+        self.snapshot_numbers()?.last().map(|number| self.snapshot(*number)).transpose()
+    }
+
+    /// Reads one snapshot.
+    ///
+    /// # Errors
+    /// `Usage` when there is no such snapshot; `Damage` when its file cannot be read for what it should be; `Store` when a
+    /// newer tillvault wrote it.
+    pub fn snapshot(&self, number: u64) -> Result<Snapshot> {
+        let path = layout::snapshot_path(number);
+        let damaged = |what: &str| format!("snapshot file {path} is damaged: {what}");
+        let mut text = Vec::new();
+        let bytes = self.snapshot_bytes(number)?;
+        zstd::stream::read::Decoder::new(bytes.as_slice())
+            .and_then(|decoder| decoder.take(LONGEST_TEXT).read_to_end(&mut text))
+            .map_err(|error| Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))?;
+        let not_json = |error: serde_json::Error| {
+            Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error)
+        };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(not_json)?;
+        check_format(value.get("format"), &path)?;
+        let guard: Guard = serde_json::from_slice(&text).map_err(not_json)?;
+        if guard
+            .tables
+            .iter()
+            .flat_map(|table| &table.chunks)
+            .any(|chunk| chunk.encryption.as_deref().is_some_and(|e| e != "none"))
+        {
+            return Err(Error::new(
+                Kind::Store,
+                format!("{path} names encrypted chunks, which this tillvault cannot read"),
+            )
+            .hint("use the newest tillvault"));
+        }
+        let snapshot: Snapshot = serde_json::from_value(value).map_err(not_json)?;
+        if snapshot.snapshot != number {
+            let what = format!("it says it is number {}", snapshot.snapshot);
+            return Err(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY));
+        }
+        if snapshot.archive != self.id() {
+            let what = format!("it belongs to archive {}, this is {}", snapshot.archive, self.id());
+            return Err(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart"));
+        }
+        if let Some(what) = inconsistent(&snapshot) {
+            return Err(Error::new(Kind::Damage, damaged(&what)));
+        }
+        Ok(snapshot)
+    }
+
+    fn snapshot_bytes(&self, number: u64) -> Result<Vec<u8>> {
+        let path = layout::snapshot_path(number);
+        fs::read(self.root().join(&path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::new(Kind::Usage, format!("this archive has no snapshot {number}"))
+                .hint("`tillvault snapshots` lists those it has"),
+            _ => Error::new(Kind::Store, format!("{path} cannot be read")).caused_by(error),
+        })
+    }
+
+    /// BLAKE3 of a snapshot file as stored, 64 hex digits: the `parent` of the one after it.
+    ///
+    /// # Errors
+    /// As [`Archive::snapshot`], without looking inside the file.
+    pub fn snapshot_hash(&self, number: u64) -> Result<String> {
+        Ok(blake3::hash(&self.snapshot_bytes(number)?).to_hex().to_string())
+    }
+
+    /// Checks that each snapshot names the file before it as its parent, as far as neighbours are there.
+    ///
+    /// # Errors
+    /// `Damage` at the first link that does not hold; otherwise as [`Archive::snapshot`].
+    pub fn verify_chain(&self) -> Result<()> {
+        let mut before: Option<(u64, String)> = None;
+        for number in self.snapshot_numbers()? {
+            let snapshot = self.snapshot(number)?;
+            if let Some((previous, hash)) = before.filter(|(previous, _)| previous + 1 == number)
+                && snapshot.parent.as_deref() != Some(hash.as_str())
+            {
+                return Err(Error::new(
+                    Kind::Damage,
+                    format!("snapshot {number} does not follow snapshot {previous}: one of the two files was altered or exchanged"),
+                )
+                .hint(FROM_A_COPY));
+            }
+            before = Some((number, self.snapshot_hash(number)?));
+        }
+        Ok(())
+    }
+
+    /// The next snapshot's number and parent.
+    ///
+    /// # Errors
+    /// `Store` when the newest file cannot be read.
+    pub fn next_link(&self) -> Result<(u64, Option<String>)> {
+        match self.snapshot_numbers()?.last() {
+            Some(newest) => Ok((newest + 1, Some(self.snapshot_hash(*newest)?))),
+            None => Ok((1, None)),
+        }
+    }
+
+    /// Writes a snapshot file: the last act of a run, after all chunks.
+    ///
+    /// # Errors
+    /// `Damage` when a chunk it names is not there with its length; `Busy` when its number or parent is not the next one,
+    /// so that another run has come in between; `Bug` when it contradicts itself; `Store` when it cannot be written.
+    pub async fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
+        let path = layout::snapshot_path(snapshot.snapshot);
+        let wrong = inconsistent(snapshot).or_else(|| {
+            (snapshot.format != FORMAT || snapshot.archive != self.id()).then(|| "wrong format or archive".to_owned())
+        });
+        if let Some(what) = wrong {
+            return Err(Error::new(Kind::Bug, format!("{path} will not be written: {what}")));
+        }
+        if (snapshot.snapshot, snapshot.parent.clone()) != self.next_link()? {
+            return Err(taken(&path));
+        }
+        let missing = self.missing_chunks(snapshot)?;
+        if let Some(first) = missing.first() {
+            return Err(Error::new(
+                Kind::Damage,
+                format!("{path} will not be written: {} of its chunks are missing, such as {first}", missing.len()),
+            )
+            .hint("run again: missing chunks are written anew"));
+        }
+        let text = serde_json::to_vec(snapshot).or_fail(Kind::Bug, || format!("{path} is not JSON"))?;
+        let bytes = compress(&text).or_fail(Kind::Bug, || format!("{path} cannot be compressed"))?;
+        if put::put_once(self.store.as_ref(), &path, bytes.into()).await? { Ok(()) } else { Err(taken(&path)) }
+    }
+
+    /// Paths of the chunks a snapshot names that are not there with the length their name states.
+    ///
+    /// # Errors
+    /// `Store` when a folder cannot be listed.
+    pub fn missing_chunks(&self, snapshot: &Snapshot) -> Result<Vec<String>> {
+        let mut missing = Vec::new();
+        let mut folders = HashMap::new();
+        for table in snapshot.tables.iter().filter(|table| !table.chunks.is_empty()) {
+            let there = match folders.entry(&table.folder) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(lengths(&self.root().join(layout::TABLES).join(&table.folder))?),
+            };
+            let absent = table.chunks.iter().filter(|chunk| there.get(&chunk.file_name()) != Some(&chunk.bytes));
+            missing.extend(absent.map(|chunk| layout::chunk_path(&table.folder, &chunk.file_name())));
+        }
+        Ok(missing)
+    }
+
+    /// The chunk files a snapshot needs, each once, in table and block order.
+    #[must_use]
+    pub fn chunk_objects(&self, snapshot: &Snapshot) -> Vec<ArchiveObject> {
+        let mut seen = HashSet::new();
+        snapshot
+            .tables
+            .iter()
+            .flat_map(|table| table.chunks.iter().map(|chunk| (&table.folder, chunk)))
+            .map(|(folder, chunk)| ArchiveObject {
+                path: layout::chunk_path(folder, &chunk.file_name()),
+                bytes: chunk.bytes,
+            })
+            .filter(|object| seen.insert(object.path.clone()))
+            .collect()
+    }
+
+    /// A snapshot's own file.
+    ///
+    /// # Errors
+    /// As [`Archive::snapshot_hash`].
+    pub fn snapshot_object(&self, number: u64) -> Result<ArchiveObject> {
+        Ok(ArchiveObject { path: layout::snapshot_path(number), bytes: self.snapshot_bytes(number)?.len() as u64 })
+    }
+}
+
+fn taken(path: &str) -> Error {
+    Error::new(Kind::Busy, format!("{path} will not be written: it is not the next snapshot of this archive any more"))
+        .hint("another run wrote one in between: run again")
+        .temporary()
+}
+
+fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    encoder.include_checksum(true)?;
+    encoder.include_contentsize(true)?;
+    encoder.set_pledged_src_size(Some(text.len() as u64))?;
+    io::Write::write_all(&mut encoder, text)?;
+    encoder.finish()
+}
+
+/// What a snapshot says that cannot be true, or that would lead outside the archive's folder.
+fn inconsistent(snapshot: &Snapshot) -> Option<String> {
+    let mut names = HashSet::new();
+    snapshot.tables.iter().find_map(|entry| {
+        if !names.insert(&entry.table.name) {
+            return Some(format!("table {} is listed twice", entry.table.name));
+        }
+        inconsistent_table(entry).map(|what| format!("table {} {what}", entry.table.name))
+    })
+}
+
+fn inconsistent_table(entry: &TableEntry) -> Option<String> {
+    let folder_ok = !entry.folder.is_empty()
+        && !entry.folder.starts_with('.')
+        && entry.folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if !folder_ok {
+        return Some(format!("has the folder {:?}", entry.folder));
+    }
+    if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {
+        return Some("has other rows than its chunks".into());
+    }
+    entry.chunks.iter().find_map(|chunk| {
+        let fits = match (&entry.ladder, chunk.block) {
+            (Ladder::Range { .. }, Block::Range { lo, hi }) => lo <= hi,
+            (Ladder::Hash { bits }, Block::Hash { bucket }) => *bits < 32 && bucket >> bits == 0,
+            (Ladder::Whole, Block::Whole {}) => true,
+            _ => false,
+        };
+        if !fits {
+            return Some(format!("has the block {:?} on the ladder {:?}", chunk.block, entry.ladder));
+        }
+        let named = layout::parse_chunk_file(&chunk.file_name()) == Some((&chunk.file, chunk.bytes));
+        (!named || chunk.rows == 0).then(|| format!("names the chunk {:?}", chunk.file_name()))
+    })
+}

@@ -1,0 +1,22 @@
+//! A TDS 7.4 server on loopback over the demo till's engine (MS-TDS).
+//!
+//! [`server`] listens; [`connection`] speaks with one client on the runtime and hands requests to its [`session`], which
+//! runs on a thread of its own, owns a database connection and encodes rows. Pieces of a response pass through a short
+//! channel, so that a slow client slows the query down and a client that leaves ends it.
+//!
+//! Promises: values leave with the SQL Server types they are declared with; a malformed request gets an error or a closed
+//! connection, never a panic; only loopback addresses are listened on.
+
+mod collation;
+mod connection;
+mod login;
+mod moment;
+mod packet;
+mod rpc;
+mod server;
+mod session;
+mod tls;
+mod token;
+mod value;
+
+pub use server::{Server, ServerOptions};

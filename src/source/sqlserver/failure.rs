@@ -1,0 +1,288 @@
+//! What the driver and the server say, as errors a person can act on.
+//!
+//! Promises: one cause, one message, with the next step; the server's own text is chained, never pasted in; failures that
+//! pass by themselves are marked temporary. Nothing here holds or prints a password.
+
+use std::time::Duration;
+
+use tiberius::error::{Error as Driver, IoErrorKind, TokenError};
+
+use crate::{
+    config::{Encryption, TillConfig},
+    error::{Error, Kind},
+    model::table::TableName,
+};
+
+/// The server chose our statement as the victim of a deadlock.
+const DEADLOCK_VICTIM: u32 = 1205;
+/// A lock was not granted within the session's `LOCK_TIMEOUT`.
+const LOCK_TIMEOUT: u32 = 1222;
+/// What tiberius says when the server declines the encryption asked for.
+const ENCRYPTION_DECLINED: &str = "Server does not allow the requested encryption level.";
+
+/// What was being done when a statement failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doing<'a> {
+    /// The work, as in "cannot …".
+    pub what: &'a str,
+    /// The table it is done on, if one.
+    pub table: Option<&'a TableName>,
+    /// Rows of the table that had arrived.
+    pub rows: u64,
+    /// Time the server has to go on with its answer.
+    pub patience: Duration,
+}
+
+impl Doing<'_> {
+    fn object(&self) -> String {
+        match self.table {
+            Some(table) => format!("cannot {} {table}", self.what),
+            None => format!("cannot {}", self.what),
+        }
+    }
+}
+
+/// Whether the server declined to encrypt, so that a client that does not insist may try without.
+pub(super) fn declined_encryption(error: &Driver) -> bool {
+    matches!(error, Driver::Protocol(text) if text == ENCRYPTION_DECLINED)
+}
+
+/// Whether asking the same again may do: a lock was in the way.
+pub(super) fn lock_was_in_the_way(error: &Driver) -> bool {
+    matches!(error.code(), Some(DEADLOCK_VICTIM | LOCK_TIMEOUT))
+}
+
+/// Whether the connection cannot be used any more after this error.
+pub(super) fn breaks_connection(error: &Driver) -> bool {
+    match error {
+        Driver::Server(token) => token.class() >= 20,
+        _ => true,
+    }
+}
+
+/// Whether a text in the answer is not valid Unicode.
+pub(super) fn broken_text(error: &Driver) -> bool {
+    matches!(error, Driver::Utf16) || matches!(error, Driver::Protocol(text) if text.contains("UTF-16"))
+}
+
+/// A failed connection or sign-in; `endpoint` is `host:port` as tried.
+pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, error: Driver) -> Error {
+    let source = |message: String| Error::new(Kind::Source, message);
+    match error {
+        Driver::Server(token) => sign_in_refused(config, endpoint, &token),
+        Driver::Protocol(ref text) if text == ENCRYPTION_DECLINED => {
+            source(format!("the till at {endpoint} does not offer encryption, and encryption is required"))
+                .hint("give the server a certificate, or set encryption = \"on\" or \"off\"")
+        }
+        Driver::Tls(text) if text.contains("certificate was rejected") => {
+            // The driver's text goes on with advice about its own settings.
+            let reason = text.split(" To connect anyway").next().unwrap_or_default().to_owned();
+            source(format!("the certificate of the till at {endpoint} is not trusted"))
+                .hint("set ca_file to the authority that signed it, or trust_server_certificate = true")
+                .caused_by(reason)
+        }
+        Driver::Io { kind: IoErrorKind::TimedOut, .. } => source(format!(
+            "the till at {endpoint} did not finish the sign-in within {} seconds",
+            config.connect_timeout.as_secs_f32()
+        ))
+        .hint("is it SQL Server that listens there? the machine may be overloaded: try again, or raise connect_timeout")
+        .temporary(),
+        Driver::Tls(_) | Driver::Io { kind: IoErrorKind::InvalidData, .. } => source(format!(
+            "no encrypted connection with the till at {endpoint} could be made"
+        ))
+        .hint("servers before 2016 may know only old versions of TLS: update the server, or set encryption = \"off\"")
+        .caused_by(error),
+        Driver::Io { .. } => {
+            let hint = if config.encryption == Encryption::Off {
+                "the server may insist on encryption: set encryption = \"required\"; or it is not SQL Server that listens there"
+            } else {
+                "the server may refuse encryption: set encryption = \"off\"; or it is not SQL Server that listens there"
+            };
+            source(format!("the till at {endpoint} closed the connection during sign-in"))
+                .hint(hint)
+                .caused_by(error)
+                .temporary()
+        }
+        other => source(format!("what listens at {endpoint} does not answer like SQL Server"))
+            .hint("check sambapos_db_host and sambapos_db_port")
+            .caused_by(other),
+    }
+}
+
+fn sign_in_refused(config: &TillConfig, endpoint: &str, token: &TokenError) -> Error {
+    let TillConfig { username, database, .. } = config;
+    let cause = said(token);
+    match token.code() {
+        18_452 | 18_456 | 18_461 | 18_470 | 18_486 | 18_487 | 18_488 => {
+            Error::new(Kind::Credentials, format!("the till at {endpoint} refused the login \"{username}\""))
+                .hint("check sambapos_db_username and sambapos_db_password; the server must allow SQL Server logins (mixed mode)")
+                .caused_by(cause)
+        }
+        4060 | 4063 | 4064 => Error::new(
+            Kind::Source,
+            format!("the till at {endpoint} has no database \"{database}\" that login \"{username}\" may open"),
+        )
+        .hint(format!(
+            "check sambapos_db_name; if it is right, run there as an administrator: CREATE USER {user} FOR LOGIN {user}; \
+             ALTER ROLE db_datareader ADD MEMBER {user}",
+            user = super::queries::quote(username)
+        ))
+        .caused_by(cause),
+        _ => not_ready(token).unwrap_or_else(|| {
+            Error::new(Kind::Source, format!("the till at {endpoint} refused the connection")).caused_by(cause)
+        }),
+    }
+}
+
+/// Errors that say that the server or database is not in a state to answer, and will be later.
+fn not_ready(token: &TokenError) -> Option<Error> {
+    let (message, hint) = match token.code() {
+        921 | 922 | 927 | 942 | 945 | 952 | 5030 => (
+            "the till's database is not available now",
+            "it may be offline, starting or being restored: try again later",
+        ),
+        596 | 904 | 6005 | 17_142 | 17_187 | 17_188 | 18_401 => {
+            ("the till's server is starting or shutting down", "try again in a few minutes")
+        }
+        701 | 802 | 8645 | 1204 | 17_803 | 17_809 => {
+            ("the till's server has too little memory or too many users now", "try again later")
+        }
+        _ => return None,
+    };
+    Some(Error::new(Kind::Source, message).hint(hint).caused_by(said(token)).temporary())
+}
+
+/// A statement that failed after sign-in.
+pub(super) fn statement_failed(error: Driver, doing: &Doing<'_>) -> Error {
+    match error {
+        Driver::Server(token) => statement_refused(&token, doing),
+        Driver::Io { kind: IoErrorKind::TimedOut, .. } => Error::new(
+            Kind::Source,
+            format!("{}: the till did not go on within {} seconds", doing.object(), doing.patience.as_secs_f32()),
+        )
+        .hint("the server may be busy or hang: try again, or raise statement_timeout")
+        .temporary(),
+        Driver::Io { .. } => Error::new(Kind::Source, lost(doing))
+            .hint("nothing of this run was kept; it can be run again as soon as the till can be reached")
+            .caused_by(error)
+            .temporary(),
+        _ if broken_text(&error) => {
+            Error::new(Kind::Source, format!("{}: it holds text that is not valid Unicode", doing.object()))
+                .hint("repair the value on the till, or exclude the table")
+                .caused_by(error)
+        }
+        other => Error::new(Kind::Source, format!("{}: the answer cannot be understood", doing.object()))
+            .hint("this may be a broken connection or a server tillvault does not know: run it again, then report it")
+            .caused_by(other),
+    }
+}
+
+fn lost(doing: &Doing<'_>) -> String {
+    match doing.table {
+        Some(table) if doing.rows > 0 => {
+            format!("the connection to the till was lost after {} rows of table {table}", doing.rows)
+        }
+        Some(table) => format!("the connection to the till was lost on table {table}, before its first row"),
+        None => format!("the connection to the till was lost: {}", doing.object()),
+    }
+}
+
+fn statement_refused(token: &TokenError, doing: &Doing<'_>) -> Error {
+    let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said(token));
+    match token.code() {
+        229 | 230 | 262 | 300 | 916 => error("permission denied").hint(
+            "give the login the right to read: ALTER ROLE db_datareader ADD MEMBER [user] (before 2012: sp_addrolemember)",
+        ),
+        208 => error("the table is no longer there").hint("it was dropped or renamed meanwhile: run again"),
+        207 => error("a column is not there").hint(
+            "the table was changed meanwhile, or this version of SambaPOS does not have the column; reports need version 5",
+        ),
+        DEADLOCK_VICTIM => error("the till was busy with the same rows (deadlock)").hint("try again later").temporary(),
+        LOCK_TIMEOUT => error("the till held a lock for too long").hint("try again later").temporary(),
+        3952 => error("the database does not allow snapshot isolation any more").hint("run again").temporary(),
+        3961 => error("the table was changed during the read transaction").hint("run again").temporary(),
+        _ => not_ready(token).unwrap_or_else(|| {
+            if token.class() >= 20 {
+                Error::new(Kind::Source, lost(doing)).caused_by(said(token)).temporary()
+            } else {
+                error("the till refused the statement").hint("the server's reason follows")
+            }
+        }),
+    }
+}
+
+/// The server's own words with their number, as a cause.
+fn said(token: &TokenError) -> String {
+    format!("server error {}: {}", token.code(), token.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+
+    use super::*;
+    use crate::source::TableSelection;
+
+    fn config() -> TillConfig {
+        TillConfig {
+            host: "till".into(),
+            port: 1433,
+            database: "SambaPOS5".into(),
+            username: "reader".into(),
+            password: SecretString::from("hush"),
+            encryption: Encryption::On,
+            trust_server_certificate: true,
+            ca_file: None,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(60),
+            browser_port: 1434,
+            tables: TableSelection::default(),
+        }
+    }
+
+    fn io(kind: IoErrorKind) -> Driver {
+        Driver::Io { kind, message: "gone".into() }
+    }
+
+    fn reading(table: &TableName, rows: u64) -> Doing<'_> {
+        Doing { what: "read table", table: Some(table), rows, patience: Duration::from_secs(60) }
+    }
+
+    #[test]
+    fn a_connection_lost_half_way_names_the_table_and_the_rows() {
+        let table = TableName::dbo("Orders");
+        let error = statement_failed(io(IoErrorKind::UnexpectedEof), &reading(&table, 4096));
+        assert_eq!(error.message(), "the connection to the till was lost after 4096 rows of table Orders");
+        assert!(error.is_temporary());
+        let error = statement_failed(io(IoErrorKind::ConnectionReset), &reading(&table, 0));
+        assert_eq!(error.message(), "the connection to the till was lost on table Orders, before its first row");
+    }
+
+    #[test]
+    fn a_stalled_statement_says_how_long_it_was_waited_for() {
+        let table = TableName::dbo("Orders");
+        let error = statement_failed(io(IoErrorKind::TimedOut), &reading(&table, 3));
+        assert_eq!(error.message(), "cannot read table Orders: the till did not go on within 60 seconds");
+        assert!(error.is_temporary());
+    }
+
+    #[test]
+    fn sign_in_failures_are_told_apart() {
+        let config = config();
+        let tls = Driver::Tls(
+            "the server's certificate was rejected during the TLS handshake: X. To connect anyway y".into(),
+        );
+        let error = sign_in_failed(&config, "till:1433", tls);
+        assert_eq!(error.message(), "the certificate of the till at till:1433 is not trusted");
+        assert!(!std::error::Error::source(&error).unwrap().to_string().contains("anyway"));
+        let error = sign_in_failed(&config, "till:1433", Driver::Protocol(ENCRYPTION_DECLINED.into()));
+        assert!(error.message().contains("does not offer encryption"));
+        assert!(!error.is_temporary());
+        let error = sign_in_failed(&config, "till:1433", io(IoErrorKind::TimedOut));
+        assert!(error.message().contains("within 5 seconds") && error.is_temporary());
+        let error = sign_in_failed(&config, "till:1433", io(IoErrorKind::UnexpectedEof));
+        assert!(error.message().contains("closed the connection"));
+        let error = sign_in_failed(&config, "till:1433", Driver::Protocol("nonsense".into()));
+        assert!(error.message().contains("does not answer like SQL Server"));
+    }
+}
