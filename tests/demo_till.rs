@@ -7,3 +7,10 @@ mod support;
 mod signing_in;
 #[path = "demo_till/values.rs"]
 mod values;
+
+#[path = "demo_till/faults.rs"]
+mod faults;
+#[path = "demo_till/queries.rs"]
+mod queries;
+#[path = "demo_till/transactions.rs"]
+mod transactions;

@@ -228,6 +228,10 @@ impl Translator<'_> {
     fn arithmetic(&mut self, op: char, left: &Expr, right: &Expr) -> Result<Typed, SqlError> {
         let (left, right) = (self.value(left)?, self.value(right)?);
         let (a, b) = (left.sql_type()?, right.sql_type()?);
+        let (a, b) = match (&left.kind, &right.kind) {
+            (Kind::Null, Kind::Value(other)) | (Kind::Value(other), Kind::Null) => (other.clone(), other.clone()),
+            _ => (a, b),
+        };
         if op == '+' && family(&a) == Family::Text && family(&b) == Family::Text {
             let length = match (typing::text_length(&a), typing::text_length(&b)) {
                 (Some(a), Some(b)) => {
@@ -391,7 +395,8 @@ pub(super) fn fold_key(typed: &Typed) -> Result<String, SqlError> {
     };
     Ok(match family(sql_type) {
         Family::Text if matches!(sql_type, SqlType::Text | SqlType::NText) => return Err(not_comparable(sql_type)),
-        Family::Text if typed.binary => format!("rtrim({}, ' ')", typed.sql),
+        // As bytes, since columns carry a collation of their own in DuckDB.
+        Family::Text if typed.binary => format!("encode(rtrim({}, ' '))", typed.sql),
         Family::Text => format!("tsql_fold({})", typed.sql),
         Family::Guid => format!("upper({})", typed.sql),
         Family::Xml | Family::Other => return Err(not_comparable(sql_type)),
@@ -409,16 +414,16 @@ fn not_comparable(sql_type: &SqlType) -> SqlError {
     SqlError::new(306, 16, text)
 }
 
-/// What values are sorted by, the first key first.
-pub(super) fn order_keys(typed: &Typed) -> Result<Vec<String>, SqlError> {
+/// What values are sorted by.
+pub(super) fn order_key(typed: &Typed) -> Result<String, SqlError> {
     let key = fold_key(typed)?;
     Ok(match &typed.kind {
         // A letter with an accent comes after the bare letter, but before the next letter.
         Kind::Value(sql_type) if family(sql_type) == Family::Text && !typed.binary => {
-            vec![format!("strip_accents({key})"), key]
+            format!("tsql_order({})", typed.sql)
         }
-        Kind::Value(SqlType::UniqueIdentifier) => vec![format!("tsql_guid_order({})", typed.sql)],
-        _ => vec![key],
+        Kind::Value(SqlType::UniqueIdentifier) => format!("tsql_guid_order({})", typed.sql),
+        _ => key,
     })
 }
 
@@ -459,7 +464,7 @@ pub(super) fn compare(op: &str, left: &Typed, right: &Typed) -> Result<String, S
     let ordering = !matches!(op, "=" | "<>" | "!=");
     let text = |typed: &Typed| matches!(&typed.kind, Kind::Value(sql_type) if family(sql_type) == Family::Text);
     if ordering && text(left) && text(right) && !left.binary && !right.binary {
-        return Ok(format!("((strip_accents({a}), {a}) {op} (strip_accents({b}), {b}))"));
+        return Ok(format!("(tsql_order({}) {op} tsql_order({}))", left.sql, right.sql));
     }
     Ok(format!("({a} {op} {b})"))
 }

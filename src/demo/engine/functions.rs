@@ -5,7 +5,7 @@ use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionAr
 use super::{
     SqlError,
     catalog::{self, DATABASE_ID},
-    expression::{common_type, compare, convert, fold_key, quoted},
+    expression::{common_type, compare, convert, fold_key, order_key, quoted},
     translate::{Translator, Typed},
     typing::{self, Family, Kind, family, is_wide, text_type},
 };
@@ -14,6 +14,7 @@ use crate::model::sql_type::SqlType;
 /// Functions of T-SQL that DuckDB lacks or has otherwise. Errors raised in here begin with `T-SQL` and a number.
 pub(super) const MACROS: &str = r"
 CREATE MACRO tsql_fold(x) AS lower(rtrim(x, ' '));
+CREATE MACRO tsql_order(x) AS strip_accents(tsql_fold(x)) || chr(1) || tsql_fold(x);
 CREATE MACRO tsql_charindex(part, x, start) AS
     CASE WHEN part IS NULL OR x IS NULL OR start IS NULL THEN NULL
          WHEN part = '' THEN 0
@@ -137,8 +138,7 @@ impl Translator<'_> {
                 let function = if name == "MIN" { "min" } else { "max" };
                 let binary = argument.binary;
                 let sql = if family(&sql_type) == Family::Text {
-                    let keys = super::expression::order_keys(&argument)?;
-                    format!("arg_{function}({sql}, ({}))", keys.join(", "))
+                    format!("arg_{function}({sql}, {})", order_key(&argument)?)
                 } else if sql_type == SqlType::Bit {
                     let text = format!("Operand data type bit is invalid for {function} operator.");
                     return Err(SqlError::new(8117, 16, text));

@@ -250,8 +250,6 @@ pub(super) struct Parameter {
     pub(super) name: String,
     pub(super) sql_type: SqlType,
     pub(super) value: Value,
-    /// The client wants a value back.
-    pub(super) output: bool,
 }
 
 /// A column of a result.

@@ -10,7 +10,7 @@ use sqlparser::ast::{
 
 use super::{
     SqlError,
-    expression::fold_key,
+    expression::{convert, fold_key, order_key},
     functions::is_aggregate,
     translate::{Block, Source, SourceColumn, Translator, Typed, same_name},
     typing::{Kind, common, storage},
@@ -267,9 +267,7 @@ impl Translator<'_> {
                 Some(OrderBySort::Desc) => "DESC NULLS LAST",
                 Some(OrderBySort::Using(_)) => return Err(SqlError::syntax("USING")),
             };
-            for key in super::expression::order_keys(&typed)? {
-                keys.push(format!("{key} {direction}"));
-            }
+            keys.push(format!("{} {direction}", order_key(&typed)?));
         }
         Ok(if keys.is_empty() { String::new() } else { format!(" ORDER BY {}", keys.join(", ")) })
     }
@@ -469,7 +467,7 @@ fn set_operation(op: SetOperator, quantifier: SetQuantifier, left: Block, right:
         };
         for (column, list) in [(a, &mut first), (b, &mut second)] {
             let cast = Typed::value(format!("c{index}"), column.sql_type.clone());
-            list.push(format!("{} AS c{index}", super::expression::convert(&cast, &sql_type)?));
+            list.push(format!("{} AS c{index}", convert(&cast, &sql_type)?));
         }
         storage(&sql_type)?;
         let nullable = a.nullable || b.nullable;

@@ -206,6 +206,3 @@ impl<'a> Translator<'a> {
 pub(super) fn same_name(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right) || left.to_lowercase() == right.to_lowercase()
 }
-
-#[cfg(test)]
-mod tests;

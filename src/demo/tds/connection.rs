@@ -198,7 +198,8 @@ async fn answer(
                         return Err(error);
                     }
                 }
-                Some(Piece::End { attention_noted }) => {
+                Some(Piece::Last { packets, attention_noted }) => {
+                    writer.write_all(&packets).await?;
                     if cancel.attention() && !attention_noted {
                         writer.write_all(&attention_answer(login.packet_size)).await?;
                     }

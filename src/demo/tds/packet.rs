@@ -115,8 +115,9 @@ pub(super) enum Piece {
     Packets(Vec<u8>),
     /// Close the connection now (a fault): the bytes before were sent.
     Drop,
-    /// The response is complete; whether its last token took note of the client's attention.
-    End { attention_noted: bool },
+    /// The last packets, and whether the last token took note of the client's attention. They travel together with the
+    /// end: once a client has them it may send its next request.
+    Last { packets: Vec<u8>, attention_noted: bool },
 }
 
 /// Shared by the network side and the session: whether the client asked to stop or has gone.
@@ -204,8 +205,7 @@ impl Outgoing {
         self.send_full_packets()?;
         let mut out = Vec::with_capacity(self.body.len() + HEADER);
         push_packet(&mut out, RESPONSE, true, self.next_id, &self.body);
-        self.sender.blocking_send(Piece::Packets(out)).map_err(|_| Gone)?;
-        self.sender.blocking_send(Piece::End { attention_noted }).map_err(|_| Gone)
+        self.sender.blocking_send(Piece::Last { packets: out, attention_noted }).map_err(|_| Gone)
     }
 }
 

@@ -167,9 +167,9 @@ impl<'a> Reader<'a> {
     fn parameter(&mut self, collation: Collation) -> Result<Parameter, SqlError> {
         let length = usize::from(self.u8()?) * 2;
         let name = wide_text(self.take(length)?);
-        let output = self.u8()? & 1 != 0;
+        self.u8()?;
         let (sql_type, value) = self.typed_value(collation)?;
-        Ok(Parameter { name, sql_type, value, output })
+        Ok(Parameter { name, sql_type, value })
     }
 
     /// A TYPE_INFO and the value after it.

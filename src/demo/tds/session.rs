@@ -444,8 +444,11 @@ impl Session {
         if let Err(error) = statement.stream_arrow([]).map(drop) {
             return Err(if response.cancel.stopped() { Stop::Attention } else { failed(&error).into() });
         }
+        // A token is whole or absent: an error may come after it, never inside.
+        let mut metadata = Vec::new();
+        value::column_metadata(&mut metadata, &plan.columns, self.shared.collation)?;
         response.flush_done(true);
-        value::column_metadata(&mut response.out.body, &plan.columns, self.shared.collation)?;
+        response.out.body.extend_from_slice(&metadata);
         let mut rows = 0u64;
         loop {
             let batch = match statement.step() {
@@ -457,7 +460,11 @@ impl Session {
             let mut writer = RowWriter::new(&batch, &plan.columns, self.shared.collation)?;
             for row in 0..batch.num_rows() {
                 strike(fault.as_ref(), rows, &mut writer, row, response)?;
-                writer.row(&mut response.out.body, row)?;
+                let before = response.out.body.len();
+                if let Err(error) = writer.row(&mut response.out.body, row) {
+                    response.out.body.truncate(before);
+                    return Err(error.into());
+                }
                 rows += 1;
                 if rows % 64 == 0 {
                     response.out.pump()?;

@@ -36,12 +36,6 @@ pub(super) fn done(out: &mut Vec<u8>, kind: Done, status: u16, command: u16, row
     out.extend_from_slice(&rows.to_le_bytes());
 }
 
-pub(super) fn utf16(out: &mut Vec<u8>, text: &str) {
-    for unit in text.encode_utf16() {
-        out.extend_from_slice(&unit.to_le_bytes());
-    }
-}
-
 /// Text with a length byte in characters; longer text is cut.
 pub(super) fn b_varchar(out: &mut Vec<u8>, text: &str) {
     let units: Vec<u16> = text.encode_utf16().take(255).collect();

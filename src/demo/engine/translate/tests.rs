@@ -1,1 +1,0 @@
-//! What queries answer, through DuckDB.
