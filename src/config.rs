@@ -2,13 +2,21 @@
 //!
 //! Promises: an unknown key is an error that names it; a secret comes from the environment or from a file that the settings
 //! name, is held as [`SecretString`] and never printed; relative paths are relative to the settings file's folder.
+//! This is the only module that reads the environment.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, OrFail as _, Result},
+    source::TableSelection,
+};
 
 /// Name of the settings file.
 pub const FILE_NAME: &str = "tillvault.toml";
@@ -51,8 +59,8 @@ pub struct TillConfig {
     pub statement_timeout: Duration,
     /// UDP port of SQL Browser; 1434 unless tests say otherwise.
     pub browser_port: u16,
-    /// Tables to take and to leave out; see [`crate::source::TableSelection`].
-    pub tables: crate::source::TableSelection,
+    /// Tables to take and to leave out; see [`TableSelection`].
+    pub tables: TableSelection,
 }
 
 /// One `[[remote]]`.
@@ -120,14 +128,384 @@ pub struct Config {
 }
 
 impl Config {
+    /// Finds and reads the settings: `explicit`, else `TILLVAULT_CONFIG`, else [`FILE_NAME`] in the working folder, in
+    /// `$XDG_CONFIG_HOME/tillvault` (or `~/.config/tillvault`), or in `/etc/tillvault`.
+    ///
+    /// # Errors
+    /// `Config` when there is no settings file, it cannot be read, or something in it is wrong; the message names the key.
+    pub fn load(explicit: Option<&Path>) -> Result<Self> {
+        let path = locate(explicit)?;
+        let text = fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
+        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let folder =
+            std::path::absolute(folder).or_fail(Kind::Config, || format!("cannot resolve {}", folder.display()))?;
+        Self::parse(&text, &path, &folder, &environment)
+    }
+
+    /// Reads settings from `text`; `path` is for messages, `folder` is what relative paths start from, and `environment`
+    /// answers for variables by name.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(text: &str, path: &Path, folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
+        let file: File = toml::from_str(text).map_err(|e| {
+            Error::new(Kind::Config, format!("{} is not valid: {}", path.display(), e.message()))
+                .hint(position_of(&e, text).unwrap_or_else(|| "see `tillvault init --help` for the keys".into()))
+        })?;
+        let reader = Reader { folder, environment };
+        let config = Self {
+            site: environment("TILLVAULT_SITE").or(file.site).unwrap_or_else(|| "till".into()),
+            timezone: environment("TILLVAULT_TIMEZONE").or(file.timezone),
+            archive: reader.path(environment("TILLVAULT_ARCHIVE").or(file.archive).as_deref(), "archive"),
+            data: reader.path(environment("TILLVAULT_DATA").or(file.data).as_deref(), "data"),
+            till: reader.till(file.till, file.tables)?,
+            remotes: file.remote.into_iter().map(|remote| reader.remote(remote)).collect::<Result<_>>()?,
+            replica: reader.replica(file.replica)?,
+            reports: ReportConfig {
+                tracked_categories: split(&file.reports.sambapos_tracked_categories, ','),
+                excluded_groups: split(&file.reports.sambapos_excluded_items, '|'),
+            },
+        };
+        if let Some(zone) = &config.timezone {
+            jiff::tz::TimeZone::get(zone).or_fail(Kind::Config, || format!("timezone \"{zone}\" is not known"))?;
+        }
+        Ok(config)
+    }
+
     /// The till's settings.
     ///
     /// # Errors
     /// `Config` when the till is not configured.
     pub fn till(&self) -> Result<&TillConfig> {
         self.till.as_ref().ok_or_else(|| {
-            Error::new(Kind::Config, "the till is not configured")
-                .hint("set sambapos_db_host, sambapos_db_name, sambapos_db_username and sambapos_db_password in tillvault.toml or as TILLVAULT_SAMBAPOS_DB_… variables")
+            Error::new(Kind::Config, "the till is not configured").hint(
+                "set sambapos_db_host, sambapos_db_name, sambapos_db_username and a password under [till] in tillvault.toml, \
+                 or as TILLVAULT_SAMBAPOS_DB_HOST, …_NAME, …_USERNAME and …_PASSWORD",
+            )
         })
+    }
+
+    /// The zone in which days and words such as `yesterday` are meant: the site's, else this machine's.
+    #[must_use]
+    pub fn zone(&self) -> jiff::tz::TimeZone {
+        self.timezone
+            .as_deref()
+            .and_then(|name| jiff::tz::TimeZone::get(name).ok())
+            .unwrap_or_else(jiff::tz::TimeZone::system)
+    }
+}
+
+/// The settings file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    site: Option<String>,
+    timezone: Option<String>,
+    archive: Option<String>,
+    data: Option<String>,
+    #[serde(default)]
+    till: TillSection,
+    #[serde(default)]
+    tables: TablesSection,
+    #[serde(default)]
+    remote: Vec<RemoteSection>,
+    #[serde(default)]
+    replica: ReplicaSection,
+    #[serde(default)]
+    reports: ReportsSection,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TillSection {
+    sambapos_db_host: Option<String>,
+    sambapos_db_port: Option<u16>,
+    sambapos_db_name: Option<String>,
+    sambapos_db_username: Option<String>,
+    sambapos_db_password: Option<String>,
+    sambapos_db_password_file: Option<String>,
+    encryption: Option<Encryption>,
+    trust_server_certificate: Option<bool>,
+    ca_file: Option<String>,
+    connect_timeout_seconds: Option<u64>,
+    statement_timeout_seconds: Option<u64>,
+    browser_port: Option<u16>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TablesSection {
+    #[serde(default)]
+    include: Vec<String>,
+    #[serde(default)]
+    exclude: Vec<String>,
+    #[serde(default)]
+    with_secrets: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoteSection {
+    name: String,
+    url: String,
+    username: String,
+    password: Option<String>,
+    password_file: Option<String>,
+    ca_file: Option<String>,
+    connections: Option<usize>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReplicaSection {
+    url: Option<String>,
+    url_file: Option<String>,
+    schema: Option<String>,
+    kitchen_id: Option<i32>,
+    table_entity_type_id: Option<i32>,
+    room_entity_type_id: Option<i32>,
+    customer_entity_type_id: Option<i32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportsSection {
+    #[serde(default)]
+    sambapos_tracked_categories: String,
+    #[serde(default)]
+    sambapos_excluded_items: String,
+}
+
+/// What turns written settings into checked ones.
+struct Reader<'a> {
+    folder: &'a Path,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Reader<'_> {
+    fn path(&self, value: Option<&str>, default: &str) -> PathBuf {
+        self.folder.join(value.unwrap_or(default))
+    }
+
+    /// A secret from the variable, else from the file; `inline` is refused, since settings files get copied around.
+    fn secret(
+        &self,
+        key: &str,
+        variable: &str,
+        file: Option<String>,
+        inline: Option<&str>,
+    ) -> Result<Option<SecretString>> {
+        if inline.is_some() {
+            return Err(Error::new(Kind::Config, format!("{key} stands in the settings file")).hint(format!(
+                "put it alone into a file that only you can read and name that as {key}_file, or set {variable}"
+            )));
+        }
+        if let Some(value) = (self.environment)(variable) {
+            return Ok(Some(value.into()));
+        }
+        let Some(file) = file else { return Ok(None) };
+        let path = self.folder.join(file);
+        let text =
+            fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {key}_file {}", path.display()))?;
+        Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
+    }
+
+    fn till(&self, section: TillSection, tables: TablesSection) -> Result<Option<TillConfig>> {
+        let variable = |name: &str| (self.environment)(&format!("TILLVAULT_SAMBAPOS_DB_{name}"));
+        let host = variable("HOST").or(section.sambapos_db_host);
+        let database = variable("NAME").or(section.sambapos_db_name);
+        let username = variable("USERNAME").or(section.sambapos_db_username);
+        let password = self.secret(
+            "sambapos_db_password",
+            "TILLVAULT_SAMBAPOS_DB_PASSWORD",
+            section.sambapos_db_password_file,
+            section.sambapos_db_password.as_deref(),
+        )?;
+        let port = match variable("PORT") {
+            Some(text) => text
+                .parse()
+                .or_fail(Kind::Config, || format!("TILLVAULT_SAMBAPOS_DB_PORT is \"{text}\", not a port number"))?,
+            None => section.sambapos_db_port.unwrap_or(1433),
+        };
+        // All four or none: a half-set till counts as not configured (DOMAIN §1).
+        let (Some(host), Some(database), Some(username), Some(password)) = (host, database, username, password) else {
+            return Ok(None);
+        };
+        Ok(Some(TillConfig {
+            host,
+            port,
+            database,
+            username,
+            password,
+            encryption: section.encryption.unwrap_or_default(),
+            trust_server_certificate: section.trust_server_certificate.unwrap_or(true),
+            ca_file: section.ca_file.map(|file| self.folder.join(file)),
+            connect_timeout: Duration::from_secs(section.connect_timeout_seconds.unwrap_or(30)),
+            statement_timeout: Duration::from_secs(section.statement_timeout_seconds.unwrap_or(300)),
+            browser_port: section.browser_port.unwrap_or(1434),
+            tables: TableSelection {
+                include: tables.include,
+                exclude: tables.exclude,
+                with_secrets: tables.with_secrets,
+            },
+        }))
+    }
+
+    fn remote(&self, section: RemoteSection) -> Result<RemoteConfig> {
+        let name = section.name;
+        let mut url: url::Url = section
+            .url
+            .parse()
+            .or_fail(Kind::Config, || format!("the url of remote \"{name}\" is not a URL: {}", section.url))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Error::new(Kind::Config, format!("the url of remote \"{name}\" contains credentials"))
+                .hint("use username and password_file instead"));
+        }
+        if !url.path().ends_with('/') {
+            let path = format!("{}/", url.path());
+            url.set_path(&path);
+        }
+        let variable: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let variable = format!("TILLVAULT_REMOTE_{}_PASSWORD", variable.to_ascii_uppercase());
+        let password = self.secret("password", &variable, section.password_file, section.password.as_deref())?;
+        let password = password.ok_or_else(|| {
+            Error::new(Kind::Config, format!("remote \"{name}\" has no password"))
+                .hint(format!("set password_file, or the variable {variable}"))
+        })?;
+        Ok(RemoteConfig {
+            name,
+            url,
+            username: section.username,
+            password,
+            ca_file: section.ca_file.map(|file| self.folder.join(file)),
+            connections: section.connections.unwrap_or(4).clamp(1, 6),
+        })
+    }
+
+    fn replica(&self, section: ReplicaSection) -> Result<ReplicaConfig> {
+        let url = self.secret("url", "TILLVAULT_REPLICA_URL", section.url_file, None)?;
+        let url = match (url, section.url) {
+            (Some(url), _) => Some(url),
+            (None, Some(url)) if has_password(&url) => {
+                return Err(Error::new(Kind::Config, "the replica url in the settings file contains a password")
+                    .hint("put the url into a file and name it as url_file, or set TILLVAULT_REPLICA_URL"));
+            }
+            (None, url) => url.map(Into::into),
+        };
+        Ok(ReplicaConfig {
+            url: url.filter(|url: &SecretString| !url.expose_secret().trim().is_empty()),
+            schema: section.schema.unwrap_or_else(|| "sambapos".into()),
+            kitchen_id: section.kitchen_id.unwrap_or(1),
+            table_entity_type_id: section.table_entity_type_id.unwrap_or(2),
+            room_entity_type_id: section.room_entity_type_id.unwrap_or(3),
+            customer_entity_type_id: section.customer_entity_type_id.unwrap_or(1),
+        })
+    }
+}
+
+fn has_password(url: &str) -> bool {
+    url.parse::<url::Url>().is_ok_and(|url| url.password().is_some()) || url.contains("password=")
+}
+
+/// Split, trim, drop empty parts (DOMAIN §1).
+fn split(text: &str, separator: char) -> Vec<String> {
+    text.split(separator).map(str::trim).filter(|part| !part.is_empty()).map(Into::into).collect()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn locate(explicit: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = explicit {
+        return Ok(path.to_owned());
+    }
+    if let Some(path) = environment("TILLVAULT_CONFIG") {
+        return Ok(path.into());
+    }
+    let user = environment("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| environment("HOME").map(|home| Path::new(&home).join(".config")));
+    let candidates = [
+        Some(PathBuf::from(FILE_NAME)),
+        user.map(|folder| folder.join("tillvault").join(FILE_NAME)),
+        Some(Path::new("/etc/tillvault").join(FILE_NAME)),
+    ];
+    candidates.into_iter().flatten().find(|path| path.is_file()).ok_or_else(|| {
+        Error::new(Kind::Config, format!("no {FILE_NAME} here, in ~/.config/tillvault or in /etc/tillvault"))
+            .hint("run `tillvault init` to write one, or name one with --config")
+    })
+}
+
+/// `line 3: sambapos_db_prot = 1433`, for the hint of a parse error. Lines that may hold a secret are not shown.
+fn position_of(error: &toml::de::Error, text: &str) -> Option<String> {
+    let start = error.span()?.start;
+    let line = text.get(..start)?.matches('\n').count();
+    let content = text.lines().nth(line)?.trim();
+    let secret = ["password", "url"].iter().any(|word| content.to_ascii_lowercase().contains(word));
+    Some(if secret { format!("line {}", line + 1) } else { format!("line {}: {content}", line + 1) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
+        let environment =
+            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Config::parse(text, Path::new("tillvault.toml"), Path::new("/site"), &environment)
+    }
+
+    #[test]
+    fn an_empty_file_gives_defaults_and_no_till() {
+        let config = parse("", &[]).unwrap();
+        assert_eq!(config.archive, Path::new("/site/archive"));
+        assert_eq!(config.till().unwrap_err().kind(), Kind::Config);
+        assert!(config.replica.url.is_none());
+    }
+
+    #[test]
+    fn the_environment_completes_the_till_and_named_lists_are_split() {
+        let config = parse(
+            "[till]\nsambapos_db_host = 'TILL\\\\SQLEXPRESS'\nsambapos_db_name = 'SambaPOS5'\nsambapos_db_username = 'reader'\n\
+             [reports]\nsambapos_tracked_categories = 'Starters, Mains,,Desserts '\nsambapos_excluded_items = 'Staff|'",
+            &[("TILLVAULT_SAMBAPOS_DB_PASSWORD", "s3cret"), ("TILLVAULT_SAMBAPOS_DB_PORT", "14330")],
+        )
+        .unwrap();
+        let till = config.till().unwrap();
+        assert_eq!(till.port, 14330);
+        assert_eq!(config.reports.tracked_categories, ["Starters", "Mains", "Desserts"]);
+        assert_eq!(config.reports.excluded_groups, ["Staff"]);
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = parse("[till]\nsambapos_db_prot = 1433\n", &[]).unwrap_err();
+        assert!(error.message().contains("sambapos_db_prot"), "{error}");
+        assert!(error.next_step().unwrap().contains("line 2"), "{error:?}");
+    }
+
+    #[test]
+    fn a_secret_in_the_file_is_refused_without_repeating_it() {
+        for text in [
+            "[till]\nsambapos_db_password = 'hunter2'",
+            "[replica]\nurl = 'postgres://u:hunter2@h/db'",
+            "[[remote]]\nname = 'nc'\nurl = 'https://ann:hunter2@cloud.example/'\nusername = 'ann'",
+            "[[remote]]\nname = 'nc'\nurl = 'https://cloud.example/'\nusername = 'ann'\npassword = 'hunter2'",
+            "[till]\nsambapos_db_password = hunter2",
+        ] {
+            let error = parse(text, &[]).unwrap_err();
+            assert_eq!(error.kind(), Kind::Config);
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_remote_without_a_password_names_the_variable() {
+        let error =
+            parse("[[remote]]\nname = 'my cloud'\nurl = 'https://c.example/x'\nusername = 'ann'", &[]).unwrap_err();
+        assert!(error.next_step().unwrap().contains("TILLVAULT_REMOTE_MY_CLOUD_PASSWORD"));
     }
 }

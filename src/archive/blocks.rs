@@ -131,6 +131,37 @@ mod tests {
     }
 
     #[test]
+    fn a_ladder_once_chosen_is_kept() {
+        use crate::model::table::{Column, TableName};
+        let column = |name: &str, sql_type: &str| Column {
+            name: name.into(),
+            sql_type: sql_type.parse().unwrap(),
+            nullable: false,
+            identity: false,
+            collation: None,
+            default: None,
+        };
+        let table = |key: &str| Table {
+            name: TableName::dbo("T"),
+            columns: vec![column("Id", "int"), column("Name", "nvarchar(9)")],
+            key: vec![key.into()],
+            foreign_keys: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let range = |column: &str, open, closed| Ladder::Range { column: column.into(), open, closed };
+        assert_eq!(ladder_for(&table("Id"), None), range("Id", 512, 4_096));
+        assert_eq!(ladder_for(&table("Id"), Some(&range("Id", 256, 1_024))), range("Id", 256, 1_024));
+        // Another key column, or a ladder that cannot be right.
+        assert_eq!(ladder_for(&table("Id"), Some(&range("Nr", 256, 1_024))), range("Id", 512, 4_096));
+        assert_eq!(ladder_for(&table("Id"), Some(&range("Id", 0, 1_024))), range("Id", 512, 4_096));
+        assert_eq!(ladder_for(&table("Id"), Some(&range("Id", 3, 1_024))), range("Id", 512, 4_096));
+        assert_eq!(ladder_for(&table("Id"), Some(&Ladder::Whole)), range("Id", 512, 4_096));
+        assert_eq!(ladder_for(&table("Name"), None), Ladder::Whole);
+        assert_eq!(ladder_for(&table("Name"), Some(&Ladder::Hash { bits: 4 })), Ladder::Hash { bits: 4 });
+        assert_eq!(ladder_for(&table("Name"), Some(&range("Id", 512, 4_096))), Ladder::Whole);
+    }
+
+    #[test]
     fn hash_bits_follow_the_rows_with_some_patience() {
         assert_eq!(hash_bits(0, None), 0);
         assert_eq!(hash_bits(4_096, None), 0);

@@ -62,11 +62,11 @@ impl Archive {
     /// Makes a new archive in `root`, which is created if need be, and opens it.
     ///
     /// # Errors
-    /// `Refused` when there is one already; `Store` when the folder cannot be written.
+    /// `Usage` when there is one already; `Store` when the folder cannot be written.
     pub fn create(root: &Path, site: &str) -> Result<Self> {
         let file = root.join(layout::HEADER_FILE);
         if file.exists() {
-            return Err(Error::new(Kind::Refused, format!("there is an archive in {} already", root.display()))
+            return Err(Error::new(Kind::Usage, format!("there is an archive in {} already", root.display()))
                 .hint("use it as it is, or choose another folder"));
         }
         let cannot = |error| put::write_error(&root.display().to_string(), error);
@@ -164,20 +164,15 @@ impl Archive {
         Ok(lock)
     }
 
-    /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock.
+    /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files
+    /// whose name says that they are ours.
     fn remove_leftovers(&self) -> Result<()> {
-        let mut folders = vec![self.root.clone(), self.root.join(layout::SNAPSHOTS)];
-        folders.extend(entries(&self.root.join(layout::TABLES))?.into_iter().map(|entry| entry.path()));
-        for folder in folders.iter().filter(|folder| folder.is_dir()) {
-            for entry in entries(folder)? {
-                let name = entry.file_name();
-                let number = name.to_str().and_then(|name| name.rsplit_once('#')).map(|(_, number)| number);
-                if number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())) {
-                    let path = entry.path();
-                    fs::remove_file(&path)
-                        .or_fail(Kind::Store, || format!("the leftover {} cannot be removed", path.display()))?;
-                }
-            }
+        remove_leftovers_in(&self.root, |name| name == layout::HEADER_FILE || name == layout::README_FILE)?;
+        remove_leftovers_in(&self.root.join(layout::SNAPSHOTS), |name| layout::snapshot_number(name).is_some())?;
+        for folder in
+            entries(&self.root.join(layout::TABLES))?.iter().map(fs::DirEntry::path).filter(|path| path.is_dir())
+        {
+            remove_leftovers_in(&folder, |name| layout::parse_chunk_file(name).is_some())?;
         }
         Ok(())
     }
@@ -267,6 +262,20 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<fs::DirEntry>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::new(Kind::Store, format!("{} cannot be listed", folder.display())).caused_by(error)),
     }
+}
+
+/// Removes the files `name#number` of a folder where `name` is `ours`.
+fn remove_leftovers_in(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in entries(folder)? {
+        let name = entry.file_name();
+        let Some((name, number)) = name.to_str().and_then(|name| name.rsplit_once('#')) else { continue };
+        if ours(name) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+            let path = entry.path();
+            fs::remove_file(&path)
+                .or_fail(Kind::Store, || format!("the leftover {} cannot be removed", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Files of a folder with their lengths.

@@ -209,3 +209,87 @@ fn declared(found: &RecordBatch, table: &Table) -> Result<RecordBatch> {
     RecordBatch::try_new_with_options(schema, columns, &options)
         .or_fail(Kind::Damage, || format!("a chunk of table {} has NULL where none is allowed", table.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::{basic::LogicalType, file::metadata::ParquetMetaDataReader};
+    use arrow::array::{Int32Array, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+    use crate::model::table::{Column, TableName};
+
+    fn table(columns: &[(&str, &str)]) -> Table {
+        let column = |(name, sql_type): &(&str, &str)| Column {
+            name: (*name).into(),
+            sql_type: sql_type.parse().unwrap(),
+            nullable: true,
+            identity: false,
+            collation: None,
+            default: None,
+        };
+        Table {
+            name: TableName::dbo("T"),
+            columns: columns.iter().map(column).collect(),
+            key: vec!["Id".into()],
+            foreign_keys: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn settings_are_the_documented_ones() {
+        let table = table(&[
+            ("Id", "int"),
+            ("Few", "nvarchar(9)"),
+            ("Many", "nvarchar(9)"),
+            ("At", "datetime"),
+            ("Void", "int"),
+            ("N", "int"),
+        ]);
+        let ids = 0..1_000;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(ids.clone().collect::<Int32Array>()),
+            Arc::new(ids.clone().map(|id| Some(format!("{}", id % 9))).collect::<StringArray>()),
+            Arc::new(ids.clone().map(|id| Some(format!("{}", id % 200))).collect::<StringArray>()),
+            Arc::new(ids.clone().map(|_| Some(5)).collect::<TimestampMicrosecondArray>()),
+            new_null_array(&DataType::Int32, 1_000),
+            Arc::new(ids.map(|id| id / 3).collect::<Int32Array>()),
+        ];
+        let rows = RecordBatch::try_new(table.arrow_schema(), columns).unwrap();
+        let file = encode(&rows, &table).unwrap();
+        assert_eq!(decode(file.clone(), &table).unwrap(), rows);
+
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&file).unwrap();
+        assert_eq!(metadata.file_metadata().created_by(), Some(CREATED_BY));
+        assert_eq!(metadata.file_metadata().key_value_metadata(), None);
+        assert_eq!(metadata.num_row_groups(), 1);
+        let group = metadata.row_group(0);
+        let names: Vec<String> = group.columns().iter().map(|column| column.column_path().string()).collect();
+        assert_eq!(names, ["Id", "Few", "Many", "At", "N"]);
+        let bounds: Vec<bool> = group.columns().iter().map(|column| column.statistics().is_some()).collect();
+        assert_eq!(bounds, [true, false, false, true, false]);
+        let dictionary: Vec<bool> =
+            group.columns().iter().map(|column| column.dictionary_page_offset().is_some()).collect();
+        assert_eq!(dictionary, [false, true, false, false, false]);
+        for column in [0, 3, 4] {
+            assert!(group.column(column).encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED));
+        }
+        assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));
+        assert!(group.columns().iter().all(|column| column.offset_index_offset().is_none()));
+        let stamp = group.column(3).column_descr().logical_type_ref();
+        assert!(matches!(stamp, Some(LogicalType::Timestamp { is_adjusted_to_u_t_c: false, .. })), "{stamp:?}");
+    }
+
+    #[test]
+    fn what_is_not_a_chunk_of_the_table_is_damage() {
+        let narrow = table(&[("Id", "int")]);
+        let rows = RecordBatch::try_new(narrow.arrow_schema(), vec![Arc::new(Int32Array::from(vec![1]))]).unwrap();
+        let file = encode(&rows, &narrow).unwrap();
+        assert_eq!(decode(file.clone(), &table(&[("Id", "bigint")])).unwrap_err().kind(), Kind::Damage);
+        assert_eq!(decode(file.slice(..file.len() - 3), &narrow).unwrap_err().kind(), Kind::Damage);
+        assert_eq!(decode(Bytes::new(), &narrow).unwrap_err().kind(), Kind::Damage);
+        let mut strict = table(&[("Id", "int"), ("More", "int")]);
+        strict.columns[1].nullable = false;
+        assert_eq!(decode(file, &strict).unwrap_err().kind(), Kind::Damage);
+    }
+}

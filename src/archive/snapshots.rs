@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
     layout, put,
-    snapshot::{FORMAT, Snapshot, TableEntry},
+    snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
 };
 use crate::error::{Error, Kind, OrFail, Result};
 
@@ -160,8 +160,8 @@ impl Archive {
     /// Writes a snapshot file: the last act of a run, after all chunks.
     ///
     /// # Errors
-    /// `Damage` when a chunk it names is not there with its length; `Refused` when its number or parent is not the next
-    /// one, so that another run has come in between; `Bug` when it contradicts itself; `Store` when it cannot be written.
+    /// `Damage` when a chunk it names is not there with its length; `Busy` when its number or parent is not the next one,
+    /// so that another run has come in between; `Bug` when it contradicts itself; `Store` when it cannot be written.
     pub async fn write_snapshot(&self, snapshot: &Snapshot) -> Result<()> {
         let path = layout::snapshot_path(snapshot.snapshot);
         let wrong = inconsistent(snapshot).or_else(|| {
@@ -230,12 +230,9 @@ impl Archive {
 }
 
 fn taken(path: &str) -> Error {
-    Error::new(
-        Kind::Refused,
-        format!("{path} will not be written: it is not the next snapshot of this archive any more"),
-    )
-    .hint("another run wrote one in between: run again")
-    .temporary()
+    Error::new(Kind::Busy, format!("{path} will not be written: it is not the next snapshot of this archive any more"))
+        .hint("another run wrote one in between: run again")
+        .temporary()
 }
 
 fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
@@ -269,6 +266,15 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
         return Some("has other rows than its chunks".into());
     }
     entry.chunks.iter().find_map(|chunk| {
+        let fits = match (&entry.ladder, chunk.block) {
+            (Ladder::Range { .. }, Block::Range { lo, hi }) => lo <= hi,
+            (Ladder::Hash { bits }, Block::Hash { bucket }) => *bits < 32 && bucket >> bits == 0,
+            (Ladder::Whole, Block::Whole {}) => true,
+            _ => false,
+        };
+        if !fits {
+            return Some(format!("has the block {:?} on the ladder {:?}", chunk.block, entry.ladder));
+        }
         let named = layout::parse_chunk_file(&chunk.file_name()) == Some((&chunk.file, chunk.bytes));
         (!named || chunk.rows == 0).then(|| format!("names the chunk {:?}", chunk.file_name()))
     })

@@ -41,7 +41,8 @@ pub struct TableWritten {
 
 /// Takes the rows of one table. Made by [`Archive::table_writer`].
 ///
-/// Drop it to give up: what was written stays behind as files that no snapshot names.
+/// Drop it to give up: what was written stays behind as files that no snapshot names. A [`TableWriter::push`] that is dropped
+/// half-way means giving up, too.
 #[derive(Debug)]
 pub struct TableWriter {
     shared: Arc<Shared>,
@@ -331,9 +332,7 @@ impl Shared {
         let buckets: Vec<u32> = keys.iter().map(|key| blocks::bucket(&blake3::hash(key), bits)).collect();
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_by(|a, b| (buckets[*a], &keys[*a]).cmp(&(buckets[*b], &keys[*b])));
-        if !self.table.key.is_empty() {
-            self.refuse_twins(&keys, &order)?;
-        }
+        self.refuse_twins(&keys, &order)?;
         let sorted = row_key::reorder(&rows, &order)?;
         let mut cut = Vec::new();
         let mut start = 0;
@@ -347,8 +346,9 @@ impl Shared {
         Ok(cut)
     }
 
+    /// Rows in order must differ in their key, where there is one.
     fn refuse_twins(&self, keys: &[Vec<u8>], order: &[usize]) -> Result<()> {
-        if order.windows(2).any(|pair| keys[pair[0]] == keys[pair[1]]) {
+        if row_key::has_whole_key(&self.table) && order.windows(2).any(|pair| keys[pair[0]] == keys[pair[1]]) {
             return Err(Error::new(Kind::Source, format!("a key of table {} came twice", self.table.name))
                 .hint("run again; if it stays, check the table for corruption (DBCC CHECKTABLE)")
                 .temporary());
@@ -378,6 +378,17 @@ impl Shared {
         Ok(Finished { chunk, encoded: true, written })
     }
 
+    /// Reads an encoded chunk back before it is written: it may become the only copy of these rows, so a defect of the codec
+    /// must stop the run, not be found by whoever restores.
+    fn check_encoded(&self, file: Bytes, content: &str) -> Result<()> {
+        let found = content_hash::content_hash(&parquet::decode(file, &self.table)?)?;
+        if found.to_hex().as_str() == content {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Bug, format!("rows of table {} do not survive being written as Parquet", self.table.name))
+            .hint("report this; nothing wrong was stored"))
+    }
+
     /// Hashes the rows and, only if their content is new, encodes them.
     fn prepare(&self, block: Block, rows: &[RecordBatch]) -> Result<(Chunk, Option<Bytes>)> {
         let mut rows = self.together(rows)?;
@@ -390,7 +401,51 @@ impl Shared {
             return Ok((Chunk { block, ..known.clone() }, None));
         }
         let bytes = parquet::encode(&rows, &self.table)?;
+        self.check_encoded(bytes.clone(), &content)?;
         let file = blake3::hash(&bytes).to_hex().to_string();
         Ok((Chunk { file, bytes: bytes.len() as u64, rows: count, block, content }, Some(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int32Array;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::model::table::{Column, TableName};
+
+    #[test]
+    fn a_chunk_that_does_not_read_back_is_not_written() {
+        let column = Column {
+            name: "Id".into(),
+            sql_type: "int".parse().unwrap(),
+            nullable: false,
+            identity: true,
+            collation: None,
+            default: None,
+        };
+        let table = Table {
+            name: TableName::dbo("T"),
+            columns: vec![column],
+            key: vec!["Id".into()],
+            foreign_keys: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let rows =
+            |ids: Vec<i32>| RecordBatch::try_new(table.arrow_schema(), vec![Arc::new(Int32Array::from(ids))]).unwrap();
+        let shared = Shared {
+            schema: table.arrow_schema(),
+            table: table.clone(),
+            folder: "T".into(),
+            known: HashMap::new(),
+            store: Arc::new(InMemory::new()),
+        };
+        let content = content_hash::content_hash(&rows(vec![1, 2])).unwrap().to_hex();
+        let file = |ids| parquet::encode(&rows(ids), &table).unwrap();
+        shared.check_encoded(file(vec![1, 2]), &content).unwrap();
+        assert_eq!(shared.check_encoded(file(vec![1, 3]), &content).unwrap_err().kind(), Kind::Bug);
+        assert_eq!(shared.check_encoded(file(vec![1]), &content).unwrap_err().kind(), Kind::Bug);
+        assert!(shared.check_encoded(file(vec![1, 2]).slice(4..), &content).is_err());
     }
 }

@@ -11,3 +11,4 @@ pub mod as_of;
 pub mod query;
 pub mod render;
 pub mod session;
+pub mod tickets;

@@ -63,6 +63,14 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub fn open_with(root: &Path, snapshot: &Snapshot, options: &SessionOptions) -> Result<Self> {
+        Self::of_tables(root, &snapshot.tables, options)
+    }
+
+    /// The given tables alone, whichever snapshot they are from.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub fn of_tables(root: &Path, entries: &[TableEntry], options: &SessionOptions) -> Result<Self> {
         let root = std::fs::canonicalize(root)
             .or_fail(Kind::NoArchive, || format!("there is no archive at {}", root.display()))
             .map_err(|error| error.hint("check the setting `archive`, or run `tillvault init`"))?;
@@ -80,13 +88,13 @@ impl Session {
         }
         connection.execute_batch(&settings).or_fail(Kind::Query, || "DuckDB refused its settings")?;
 
-        let mut tables = Vec::with_capacity(snapshot.tables.len());
-        for entry in &snapshot.tables {
+        let mut tables = Vec::with_capacity(entries.len());
+        for entry in entries {
             let name = entry.table.name.to_string();
             let sql = view_sql(&folder, entry)?;
             connection
                 .execute_batch(&sql)
-                .or_fail(Kind::Query, || format!("cannot show table {name} of snapshot {}", snapshot.snapshot))?;
+                .or_fail(Kind::Query, || format!("cannot show table {name}"))?;
             tables.push(name);
         }
         Ok(Self { connection, tables, folder, locked: Cell::new(false), _spill: spill })

@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The server's log is started afresh above this size.
 const LOG_LIMIT: u64 = 4_000_000;
 
+/// Above the largest process id Linux gives out.
+const IMPOSSIBLE_PROCESS: u32 = 1 << 22;
+
 /// Appended once to the server's configuration: small, local, and safe against power cuts.
 const SETTINGS: &str = "
 # tillvault: a private server for one replica.
@@ -71,7 +74,7 @@ impl Cluster {
     /// `Config` for a wrong `bin`; `Replica` when the programs are missing, the folder is not usable, or the server does not
     /// start (the message names its log).
     pub(crate) fn join(data: &Path, bin: Option<&Path>) -> Result<Self> {
-        let home = data.join("postgres");
+        let home = home(data);
         fs::create_dir_all(&home)
             .or_fail(Kind::Replica, || format!("cannot make the folder {} for PostgreSQL", home.display()))?;
         let home = fs::canonicalize(&home).or_fail(Kind::Replica, || format!("cannot enter {}", home.display()))?;
@@ -82,12 +85,14 @@ impl Cluster {
         let in_use = lock_file(&folder, "use.lock")?;
         in_use.lock_shared().or_fail(Kind::Replica, || format!("cannot lock {}", folder.display()))?;
         let programs = Programs::find(bin, made_by(&folder.join("cluster"))?)?;
-        let mut cluster = Self { programs, folder, socket: PathBuf::new(), in_use, left: false };
+        // Until the end of this function there is nothing to leave: the lock on starting is held, and dropping suffices.
+        let mut cluster = Self { programs, folder, socket: PathBuf::new(), in_use, left: true };
         cluster.make()?;
         cluster.socket = match cluster.running() {
             Some(socket) => socket,
             None => cluster.start(&name)?,
         };
+        cluster.left = false;
         Ok(cluster)
     }
 
@@ -143,7 +148,8 @@ impl Cluster {
         initdb.args(["--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=reject"]);
         initdb.arg(format!("--username={USER}")).arg("-D").arg(&half);
         run(&mut initdb, failed)?;
-        let mut settings = File::options().append(true).open(half.join("postgresql.conf")).or_fail(Kind::Replica, failed)?;
+        let mut settings =
+            File::options().append(true).open(half.join("postgresql.conf")).or_fail(Kind::Replica, failed)?;
         settings.write_all(SETTINGS.as_bytes()).or_fail(Kind::Replica, failed)?;
         settings.sync_all().or_fail(Kind::Replica, failed)?;
         fs::rename(&half, self.data()).or_fail(Kind::Replica, failed)
@@ -159,6 +165,7 @@ impl Cluster {
 
     fn start(&self, name: &str) -> Result<PathBuf> {
         let socket = self.socket_folder(name)?;
+        self.disown_dead_server()?;
         let log = self.folder.join("postgres.log");
         if fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT) {
             // Only a log; when it cannot be removed it grows on.
@@ -171,6 +178,22 @@ impl Cluster {
         start.arg("-o").arg(format!("-p {PORT} -c unix_socket_directories={}", socket.display()));
         run(&mut start, || format!("the private PostgreSQL server does not start; its log is {}", log.display()))?;
         Ok(socket)
+    }
+
+    /// Helps `PostgreSQL` see that the server before has died when nobody has collected its process (a zombie, as in
+    /// containers whose first process does not). Only the process id is replaced, by one that cannot exist: whether orphans
+    /// of that server still use its memory is checked by `PostgreSQL` from the other lines.
+    fn disown_dead_server(&self) -> Result<()> {
+        let file = self.data().join("postmaster.pid");
+        let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
+        let Some((process, rest)) = text.split_once('\n') else { return Ok(()) };
+        let state = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
+        // The state follows the program's name, which stands in brackets.
+        if state.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('Z')) {
+            fs::write(&file, format!("{IMPOSSIBLE_PROCESS}\n{rest}"))
+                .or_fail(Kind::Replica, || format!("cannot correct {}", file.display()))?;
+        }
+        Ok(())
     }
 
     fn stop(&self) -> Result<()> {
@@ -199,8 +222,11 @@ impl Cluster {
         }
         let found = fs::symlink_metadata(&folder).or_fail(Kind::Replica, failed)?;
         if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
-            return Err(Error::new(Kind::Replica, format!("{} belongs to somebody else or is open to others", folder.display()))
-                .hint("remove it; tillvault makes it again with the right owner"));
+            return Err(Error::new(
+                Kind::Replica,
+                format!("{} belongs to somebody else or is open to others", folder.display()),
+            )
+            .hint("remove it; tillvault makes it again with the right owner"));
         }
         Ok(folder)
     }
@@ -213,6 +239,11 @@ impl Drop for Cluster {
     }
 }
 
+/// Where the private cluster of a data folder belongs.
+pub(crate) fn home(data: &Path) -> PathBuf {
+    data.join("postgres")
+}
+
 /// The folder that holds cluster, locks and log: `home`, or another one when root's `home` is out of the server's reach.
 fn place(programs: &Programs, home: &Path, name: &str) -> Result<PathBuf> {
     own(home, programs)?;
@@ -223,7 +254,12 @@ fn place(programs: &Programs, home: &Path, name: &str) -> Result<PathBuf> {
     let base = if home.starts_with("/tmp") { "/tmp" } else { "/var/lib/tillvault" };
     let folder = Path::new(base).join(format!("replica-{name}"));
     let unreachable = || {
-        format!("PostgreSQL runs as user {}, who can enter neither {} nor {}", user.name, home.display(), folder.display())
+        format!(
+            "PostgreSQL runs as user {}, who can enter neither {} nor {}",
+            user.name,
+            home.display(),
+            folder.display()
+        )
     };
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).or_fail(Kind::Replica, unreachable)?;
     own(&folder, programs)?;
@@ -238,7 +274,8 @@ fn place(programs: &Programs, home: &Path, name: &str) -> Result<PathBuf> {
         folder.display(),
         user.name
     );
-    fs::write(home.join("README.txt"), note).or_fail(Kind::Replica, || format!("cannot write into {}", home.display()))?;
+    fs::write(home.join("README.txt"), note)
+        .or_fail(Kind::Replica, || format!("cannot write into {}", home.display()))?;
     Ok(folder)
 }
 
@@ -265,13 +302,11 @@ fn made_by(cluster: &Path) -> Result<Option<u32>> {
 
 fn lock_file(folder: &Path, name: &str) -> Result<File> {
     let path = folder.join(name);
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|cause| Error::new(Kind::Replica, format!("cannot open {}", path.display())).caused_by(cause)
-            .hint("the data folder belongs to another user; run tillvault always as the same one"))
+    File::options().create(true).truncate(false).write(true).open(&path).map_err(|cause| {
+        Error::new(Kind::Replica, format!("cannot open {}", path.display()))
+            .caused_by(cause)
+            .hint("the data folder belongs to another user; run tillvault always as the same one")
+    })
 }
 
 fn wait_for_lock(file: &File, folder: &Path) -> Result<()> {
@@ -285,7 +320,10 @@ fn wait_for_lock(file: &File, folder: &Path) -> Result<()> {
             Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
                 return Err(Error::new(
                     Kind::Replica,
-                    format!("another process has been starting or stopping PostgreSQL in {} for too long", folder.display()),
+                    format!(
+                        "another process has been starting or stopping PostgreSQL in {} for too long",
+                        folder.display()
+                    ),
                 )
                 .temporary());
             }

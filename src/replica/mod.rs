@@ -103,6 +103,12 @@ impl Replica {
         Ok(replica)
     }
 
+    /// Whether a private cluster was ever made under this data folder. Makes none.
+    #[must_use]
+    pub fn private_cluster_exists(data: &Path) -> bool {
+        cluster::home(data).is_dir()
+    }
+
     /// Number of the newest snapshot that was loaded; `None` when none was.
     ///
     /// # Errors
@@ -203,7 +209,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(cause) => Err(Error::new(Kind::Bug, "a step of the replica ended unexpectedly")).or_fail(Kind::Bug, || {
-            format!("a step of the replica ended unexpectedly ({})", if cause.is_panic() { "panic" } else { "cancelled" })
+            format!(
+                "a step of the replica ended unexpectedly ({})",
+                if cause.is_panic() { "panic" } else { "cancelled" }
+            )
         }),
     }
 }

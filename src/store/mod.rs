@@ -1,1 +1,111 @@
-//! (to be written)
+//! Stores: where an archive is mirrored to. The only place that speaks HTTP to remotes.
+//!
+//! Everything is an [`object_store::ObjectStore`] (DESIGN D9): folders and memory come with that crate, [`webdav`] is ours.
+//! [`open_remote`] makes one from the settings. Wrappers add what cuts across: [`count`] and [`fault`]. [`upload::put_new`] is the
+//! one way to store a write-once object. [`failure`] turns a store's error into the crate's.
+//!
+//! Never: an existing object overwritten by a PUT, a credential in a message.
+
+pub mod count;
+pub mod fault;
+pub mod upload;
+pub mod webdav;
+
+#[cfg(test)]
+mod conformance;
+
+use std::sync::Arc;
+
+use object_store::{ObjectStore, path::Path};
+
+use crate::{
+    config::RemoteConfig,
+    error::{Error, Kind, Result},
+};
+use count::Requests;
+use webdav::{Retry, Timeouts, WebDav, WebDavSettings};
+
+/// A store with a name, as operations take it.
+#[derive(Clone, Debug)]
+pub struct Remote {
+    /// Name in messages.
+    pub name: String,
+    /// The store.
+    pub store: Arc<dyn ObjectStore>,
+    /// Requests sent to it so far.
+    pub requests: Arc<Requests>,
+    /// Uploads under way at once, at least 1.
+    pub connections: usize,
+}
+
+/// Opens a remote. Nothing is sent yet.
+///
+/// # Errors
+/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
+pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
+    let store = WebDav::new(&WebDavSettings {
+        url: config.url.clone(),
+        username: config.username.clone(),
+        password: config.password.clone(),
+        ca_file: config.ca_file.clone(),
+        retry: Retry::default(),
+        timeouts: Timeouts::default(),
+    })?;
+    let requests = store.requests();
+    Ok(Remote { name: config.name.clone(), store: Arc::new(store), requests, connections: config.connections.max(1) })
+}
+
+/// How many snapshots a remote holds: one request, and a proof that it can be read.
+///
+/// # Errors
+/// `Store` or `Credentials` when the remote cannot be read.
+pub async fn count_snapshots(remote: &Remote) -> Result<u64> {
+    let listed = remote.store.list_with_delimiter(Some(&Path::from("snapshots"))).await;
+    let listed = listed.map_err(|error| failure(format!("cannot list remote {}", remote.name), error))?;
+    let snapshots = listed.objects.iter().filter(|meta| meta.location.as_ref().ends_with(".json.zst"));
+    Ok(snapshots.count() as u64)
+}
+
+/// A store's error as the crate's: `message` says what failed; kind, hint and "try later" come from the cause.
+#[must_use]
+pub fn failure(message: impl Into<String>, error: object_store::Error) -> Error {
+    let kind = match &error {
+        object_store::Error::Unauthenticated { .. } => Kind::Credentials,
+        _ => Kind::Store,
+    };
+    let mut failure = Error::new(kind, message);
+    if let Some(problem) = webdav::problem_of(&error) {
+        if let Some(hint) = problem.next_step() {
+            failure = failure.hint(hint);
+        }
+        if problem.is_temporary() {
+            failure = failure.temporary();
+        }
+    }
+    match into_problem(error) {
+        Ok(problem) => failure.caused_by(problem),
+        Err(error) => failure.caused_by(error),
+    }
+}
+
+/// Takes our own problem out of the trait's wrapping, which would repeat its words.
+fn into_problem(error: object_store::Error) -> Result<webdav::Problem, object_store::Error> {
+    use object_store::Error as E;
+    macro_rules! unwrap {
+        ($source:ident, $rebuild:expr) => {
+            match $source.downcast::<webdav::Problem>() {
+                Ok(problem) => Ok(*problem),
+                Err($source) => Err($rebuild),
+            }
+        };
+    }
+    match error {
+        E::Generic { store, source } => unwrap!(source, E::Generic { store, source }),
+        E::NotFound { path, source } => unwrap!(source, E::NotFound { path, source }),
+        E::AlreadyExists { path, source } => unwrap!(source, E::AlreadyExists { path, source }),
+        E::Precondition { path, source } => unwrap!(source, E::Precondition { path, source }),
+        E::PermissionDenied { path, source } => unwrap!(source, E::PermissionDenied { path, source }),
+        E::Unauthenticated { path, source } => unwrap!(source, E::Unauthenticated { path, source }),
+        other => Err(other),
+    }
+}

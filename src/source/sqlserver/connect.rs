@@ -10,7 +10,10 @@ use std::{
 
 use secrecy::ExposeSecret as _;
 use tiberius::{AuthMethod, Config, EncryptionLevel};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout_at},
+};
 use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
 
 use super::{browser, failure};
@@ -25,7 +28,7 @@ pub(super) type Client = tiberius::Client<Compat<TcpStream>>;
 /// The name the server's administrator sees in its list of sessions.
 const APPLICATION: &str = "tillvault";
 
-/// Connects and signs in.
+/// Connects and signs in, all within the configured time.
 ///
 /// # Errors
 /// `Source` or `Credentials`; each cause has its own message.
@@ -35,17 +38,18 @@ pub(super) async fn connect(config: &TillConfig) -> Result<Client> {
         Encryption::On => EncryptionLevel::On,
         Encryption::Required => EncryptionLevel::Required,
     };
+    let deadline = Instant::now() + config.connect_timeout;
     let (host, instance) = split_host(&config.host);
-    let addresses = resolve(config, host).await?;
-    let (stream, address) = open(config, host, instance, &addresses).await?;
+    let addresses = resolve(host, deadline).await?;
+    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
     let endpoint = format!("{host}:{}", address.port());
-    match sign_in(config, host, level, stream).await? {
+    match sign_in(config, host, level, stream, deadline).await? {
         Ok(client) => Ok(client),
         // "on" means: where the server can. It cannot, so go on without.
         Err(error) if config.encryption == Encryption::On && failure::declined_encryption(&error) => {
-            let stream = open_tcp(config, host, address).await?;
-            let plain = EncryptionLevel::NotSupported;
-            sign_in(config, host, plain, stream).await?.map_err(|e| failure::sign_in_failed(config, &endpoint, e))
+            let stream = open_tcp(host, address, deadline).await?;
+            let plain = sign_in(config, host, EncryptionLevel::NotSupported, stream, deadline).await?;
+            plain.map_err(|error| failure::sign_in_failed(config, &endpoint, error))
         }
         Err(error) => Err(failure::sign_in_failed(config, &endpoint, error)),
     }
@@ -60,13 +64,13 @@ fn split_host(host: &str) -> (&str, Option<&str>) {
     if host == "." || host.eq_ignore_ascii_case("(local)") { ("localhost", instance) } else { (host, instance) }
 }
 
-async fn resolve(config: &TillConfig, host: &str) -> Result<Vec<IpAddr>> {
+async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
     let unknown = || {
         Error::new(Kind::Source, format!("the till's host name {host} is not known"))
             .hint("check sambapos_db_host and this machine's DNS; an IP address works, too")
             .temporary()
     };
-    let found = timeout(config.connect_timeout, tokio::net::lookup_host((host, 0)))
+    let found = timeout_at(deadline, tokio::net::lookup_host((host, 0)))
         .await
         .map_err(|_| unknown())?
         .map_err(|cause| unknown().caused_by(cause))?;
@@ -74,22 +78,29 @@ async fn resolve(config: &TillConfig, host: &str) -> Result<Vec<IpAddr>> {
     if addresses.is_empty() { Err(unknown()) } else { Ok(addresses) }
 }
 
-/// Tries the host's addresses in turn; the first failure is the one told.
+/// Tries the host's addresses in turn; the first failure is the one told. An address that does not answer may use only
+/// its share of the time.
 async fn open(
     config: &TillConfig,
     host: &str,
     instance: Option<&str>,
     addresses: &[IpAddr],
+    deadline: Instant,
 ) -> Result<(TcpStream, SocketAddr)> {
     let mut first = None;
-    for ip in addresses {
+    for (ip, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / left;
         let attempt = async {
             let port = match instance {
-                Some(name) => browser::find_port(host, *ip, config.browser_port, name, config.connect_timeout).await?,
+                Some(name) => {
+                    let patience = share.saturating_duration_since(Instant::now());
+                    browser::find_port(host, *ip, config.browser_port, name, patience).await?
+                }
                 None => config.port,
             };
             let address = SocketAddr::new(*ip, port);
-            Ok::<_, Error>((open_tcp(config, host, address).await?, address))
+            Ok::<_, Error>((open_tcp(host, address, share).await?, address))
         };
         match attempt.await {
             Ok(opened) => return Ok(opened),
@@ -101,9 +112,9 @@ async fn open(
     Err(first.unwrap_or_else(|| Error::new(Kind::Source, format!("the till's host {host} has no address"))))
 }
 
-async fn open_tcp(config: &TillConfig, host: &str, address: SocketAddr) -> Result<TcpStream> {
+async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
     let port = address.port();
-    let stream = match timeout(config.connect_timeout, TcpStream::connect(address)).await {
+    let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) if cause.kind() == ErrorKind::ConnectionRefused => {
             return Err(Error::new(Kind::Source, format!("the till {host} refused a connection on port {port}"))
@@ -133,6 +144,7 @@ async fn sign_in(
     host: &str,
     level: EncryptionLevel,
     stream: TcpStream,
+    deadline: Instant,
 ) -> Result<Result<Client, tiberius::error::Error>> {
     // The driver takes the process's default, and reqwest here does too. A second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -142,7 +154,7 @@ async fn sign_in(
     settings.application_name(APPLICATION);
     settings.authentication(AuthMethod::sql_server(&config.username, config.password.expose_secret()));
     settings.encryption(level);
-    settings.handshake_timeout(Some(config.connect_timeout));
+    settings.handshake_timeout(Some(deadline.saturating_duration_since(Instant::now())));
     settings.command_timeout(Some(config.statement_timeout));
     if config.trust_server_certificate {
         settings.trust_cert();

@@ -1,0 +1,130 @@
+//! Renders the event stream for a person: bars on a terminal, plain lines otherwise, always on standard error.
+
+use std::{
+    io::IsTerminal as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::{human_bytes, human_count};
+use crate::observe::{Event, Observer};
+
+/// The command line's observer. Remembers warnings for the exit code and for `--json`.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    /// Plain lines instead of a bar.
+    lines: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    warnings: Vec<String>,
+    phase: &'static str,
+    rows: u64,
+    uploads: u64,
+    upload_bytes: u64,
+}
+
+impl Progress {
+    pub(super) fn new(quiet: bool, json: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal && !quiet {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {pos}/{len} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            bar
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, lines: !terminal && !quiet && !json, state: Mutex::default() }
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.state().warnings.clone()
+    }
+
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[allow(clippy::print_stderr, reason = "this is where progress is shown")]
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// A line that only appears where there is no bar.
+    fn plain(&self, text: &str) {
+        if self.lines {
+            self.line(text);
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: Event) {
+        match event {
+            Event::Phase { name, total } => {
+                self.state().phase = name;
+                self.bar.set_position(0);
+                self.bar.set_length(total.unwrap_or(0));
+                self.bar.set_prefix(name);
+                self.bar.set_message("");
+                self.bar.enable_steady_tick(Duration::from_millis(120));
+                self.plain(&match total {
+                    Some(total) => format!("{name}: {total}"),
+                    None => name.to_owned(),
+                });
+            }
+            Event::TableStarted { table, .. } => self.bar.set_message(table),
+            Event::Rows { table, rows } => {
+                let total = {
+                    let mut state = self.state();
+                    state.rows += rows;
+                    state.rows
+                };
+                self.bar.set_message(format!("{table}, {} rows", human_count(total)));
+            }
+            Event::TableDone { table, rows, chunks_new, bytes_new, .. } => {
+                self.bar.inc(1);
+                if chunks_new > 0 {
+                    let (rows, bytes) = (human_count(rows), human_bytes(bytes_new));
+                    self.plain(&format!("{table}: {rows} rows, {chunks_new} new chunks, {bytes}"));
+                }
+            }
+            Event::Uploaded { bytes, .. } => {
+                self.bar.inc(1);
+                let (count, total) = {
+                    let mut state = self.state();
+                    state.uploads += 1;
+                    state.upload_bytes += bytes;
+                    (state.uploads, state.upload_bytes)
+                };
+                self.bar.set_message(human_bytes(total));
+                if count % 100 == 0 {
+                    self.plain(&format!("{count} objects, {}", human_bytes(total)));
+                }
+            }
+            Event::SnapshotLoaded { snapshot } => {
+                self.bar.inc(1);
+                self.bar.set_message(format!("snapshot {snapshot}"));
+            }
+            Event::Warning { message } => {
+                self.line(&format!("warning: {message}"));
+                self.state().warnings.push(message);
+            }
+            Event::Note { message } => {
+                if self.lines || !self.bar.is_hidden() {
+                    self.line(&message);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `tillvault sync` and `tillvault nightly`.
+
+use clap::Args;
+
+use super::{Context, Rendered, error_as_text, load, push, snapshot};
+use crate::{
+    error::Result,
+    ops::nightly::{self, RunOutcome},
+    source::sqlserver::SqlServer,
+};
+
+/// Take a snapshot and load it into the replica: what runs every 15 minutes
+#[derive(Args)]
+pub(super) struct SyncArgs {
+    #[command(flatten)]
+    options: snapshot::TakeArgs,
+}
+
+/// Take a full snapshot, push it to every remote, load the replica: what runs before the till is cleared
+#[derive(Args)]
+pub(super) struct NightlyArgs {
+    #[command(flatten)]
+    options: snapshot::TakeArgs,
+}
+
+pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> {
+    let config = context.config()?;
+    let archive = context.archive(&config)?;
+    let options = args.options.options(&config)?;
+    let mut till = SqlServer::connect(config.till()?).await?;
+    rendered(&nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
+}
+
+pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rendered> {
+    let config = context.config()?;
+    let archive = context.archive(&config)?;
+    let options = args.options.options(&config)?;
+    let mut till = SqlServer::connect(config.till()?).await?;
+    rendered(&nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
+}
+
+fn rendered(outcome: &RunOutcome) -> Result<Rendered> {
+    let mut text = snapshot::text(&outcome.snapshot);
+    for pushed in &outcome.push {
+        text.push_str(&push::text(pushed));
+    }
+    if let Some(loaded) = &outcome.load {
+        text.push_str(&load::text(loaded));
+    }
+    let rendered = Rendered::new(outcome, text)?;
+    Ok(match &outcome.error {
+        Some(error) => {
+            let text = format!("{}{}", rendered.text, error_as_text(error));
+            Rendered { text, ..rendered }.with_code(error.exit_code())
+        }
+        None => rendered,
+    })
+}

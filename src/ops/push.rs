@@ -1,0 +1,407 @@
+//! `push`: uploads to a remote what it lacks.
+//!
+//! First the plan ([`plan_push`]), as data; then the act. Promises: a snapshot is uploaded only after every chunk it names, so one
+//! that can be listed is complete; nothing on the remote is overwritten; a push that was killed is taken up where it ended; a
+//! local file that is damaged is not mirrored; a remote that holds another archive is refused.
+//!
+//! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots. What the remote holds
+//! follows from that list alone; a chunk that is there although no listed snapshot names it is found by its name.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, future};
+use object_store::{ObjectStoreExt, path::Path};
+use serde::Serialize;
+
+use crate::{
+    archive::{Archive, ArchiveObject, layout},
+    config::RemoteConfig,
+    error::{Error, Kind, OrFail, Result},
+    observe::{Event, SharedObserver},
+    store::{
+        self, Remote,
+        upload::{Stored, put_new},
+    },
+};
+
+/// A table's folder is listed first when a push wants more chunks than this in it: one request instead of a refused upload for
+/// each chunk that an interrupted push has left there.
+const LIST_ABOVE: usize = 8;
+
+/// How to push.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PushOptions {
+    /// Plan only: nothing is uploaded, and the backlog says what would be.
+    pub dry_run: bool,
+}
+
+/// One snapshot that the remote lacks, with the chunks that have to be there before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushStep {
+    /// Snapshot number.
+    pub snapshot: u64,
+    /// Chunks that no earlier step and no snapshot of the remote brings.
+    pub chunks: Vec<ArchiveObject>,
+    /// The snapshot's own file.
+    pub file: ArchiveObject,
+}
+
+/// What a push has to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushPlan {
+    /// Name of the remote.
+    pub remote: String,
+    /// `tillvault-archive.json`, if it is not there yet.
+    pub header: Option<ArchiveObject>,
+    /// Snapshots, ascending.
+    pub steps: Vec<PushStep>,
+    /// The newest snapshot of the remote, when it is newer than every local one.
+    pub ahead: Option<u64>,
+}
+
+impl PushPlan {
+    /// Objects to upload, in the order in which they go.
+    pub fn objects(&self) -> impl Iterator<Item = &ArchiveObject> {
+        let steps = self.steps.iter().flat_map(|step| step.chunks.iter().chain([&step.file]));
+        self.header.iter().chain(steps)
+    }
+
+    /// Number of objects to upload.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.objects().count() as u64
+    }
+
+    /// Bytes to upload.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.objects().map(|object| object.bytes).sum()
+    }
+}
+
+impl fmt::Display for PushPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} objects, {} bytes to upload", self.remote, self.count(), self.bytes())?;
+        for object in self.objects() {
+            writeln!(f, "  {} ({} bytes)", object.path, object.bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a push did. Serialises to the JSON of the command.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PushOutcome {
+    /// Objects sent.
+    pub uploaded: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Requests made, listings and retries included.
+    pub requests: u64,
+    /// Objects still to be uploaded.
+    pub backlog: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Name of the remote.
+    pub remote: String,
+}
+
+/// Opens a remote and pushes to it.
+///
+/// # Errors
+/// As [`push`], and `Config` when the remote's settings cannot be used.
+pub async fn push_to(
+    archive: &Archive,
+    remote: &RemoteConfig,
+    options: &PushOptions,
+    observer: &SharedObserver,
+) -> Result<PushOutcome> {
+    push(archive, &store::open_remote(remote)?, options, observer).await
+}
+
+/// Uploads what the remote lacks.
+///
+/// # Errors
+/// As [`plan_push`]; `Store` or `Credentials` when an upload fails, with the number of objects left in the message; `Damage`
+/// when a local file is not what its name says. What was uploaded before stays, and the next push goes on from there.
+pub async fn push(
+    archive: &Archive,
+    remote: &Remote,
+    options: &PushOptions,
+    observer: &SharedObserver,
+) -> Result<PushOutcome> {
+    let (started, requests) = (Instant::now(), remote.requests.total());
+    let plan = plan_push(archive, remote).await?;
+    if let Some(ahead) = plan.ahead {
+        observer.event(Event::Warning {
+            message: format!(
+                "remote {} holds snapshot {ahead}, which is newer than this archive: is another machine pushing to it?",
+                plan.remote
+            ),
+        });
+    }
+    observer.event(Event::Phase { name: "push", total: Some(plan.count()) });
+    let run =
+        Push { archive, remote, observer, done: AtomicU64::new(0), sent: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+    if !options.dry_run {
+        run.act(&plan).await.map_err(|error| left_over(&plan, run.done(), error))?;
+    }
+    Ok(PushOutcome {
+        uploaded: run.sent.into_inner(),
+        bytes: run.bytes.into_inner(),
+        requests: remote.requests.total() - requests,
+        backlog: plan.count() - run.done.into_inner(),
+        seconds: started.elapsed().as_secs_f64(),
+        remote: remote.name.clone(),
+    })
+}
+
+/// The error of a push that stopped: kind and hint of its cause, and how much is left.
+fn left_over(plan: &PushPlan, done: u64, cause: Error) -> Error {
+    let left = plan.count() - done;
+    let message = format!("push to {} stopped with {left} of {} objects still to upload", plan.remote, plan.count());
+    let mut error = Error::new(cause.kind(), message);
+    if let Some(hint) = cause.next_step() {
+        error = error.hint(hint);
+    }
+    if cause.is_temporary() {
+        error = error.temporary();
+    }
+    error.caused_by(cause)
+}
+
+/// Finds out what the remote lacks. Changes nothing; costs two requests.
+///
+/// # Errors
+/// `Store` or `Credentials` when the remote cannot be read; `Refused` when it holds another archive; `Damage` when a local
+/// snapshot cannot be read.
+pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
+    let header_there = check_header(archive, remote).await?;
+    let there = list(remote, layout::SNAPSHOTS).await?;
+    if !header_there && there.keys().any(|path| number_of(path).is_some()) {
+        return Err(Error::new(
+            Kind::Refused,
+            format!(
+                "remote {} holds snapshots, but no {}: it cannot be told whose they are",
+                remote.name,
+                layout::HEADER_FILE
+            ),
+        )
+        .hint("name another folder in the remote's url, or put the file back"));
+    }
+    let (mut present, mut lacking) = (Vec::new(), Vec::new());
+    for number in archive.snapshot_numbers()? {
+        let path = layout::snapshot_path(number);
+        let bytes = length(archive, &path)?;
+        // A snapshot of another length is a leftover, or a foreign one; the upload will tell.
+        if there.get(&path) == Some(&bytes) {
+            present.push(number);
+        } else {
+            lacking.push((number, ArchiveObject { path, bytes }));
+        }
+    }
+    let newest = present.iter().chain(lacking.iter().map(|(number, _)| number)).max().copied().unwrap_or(0);
+    let ahead = there.keys().filter_map(|path| number_of(path)).max().filter(|ahead| *ahead > newest);
+    let header = match header_there {
+        true => None,
+        false => {
+            let bytes = length(archive, layout::HEADER_FILE)?;
+            Some(ArchiveObject { path: layout::HEADER_FILE.to_owned(), bytes })
+        }
+    };
+    Ok(PushPlan { remote: remote.name.clone(), header, steps: steps(archive, &present, lacking)?, ahead })
+}
+
+/// Orders the work. A chunk belongs to the first lacking snapshot that names it, unless the remote's snapshot just before that
+/// one names it already. (A chunk that only older snapshots name has been away from the till for a while; the upload finds it.)
+fn steps(archive: &Archive, present: &[u64], lacking: Vec<(u64, ArchiveObject)>) -> Result<Vec<PushStep>> {
+    let mut known: HashSet<String> = HashSet::new();
+    let mut seen = HashSet::new();
+    let mut steps = Vec::with_capacity(lacking.len());
+    for (number, file) in lacking {
+        let before = present.partition_point(|there| *there < number);
+        if let Some(before) = before.checked_sub(1).map(|index| present[index])
+            && seen.insert(before)
+        {
+            known.extend(archive.chunk_objects(&archive.snapshot(before)?).into_iter().map(|object| object.path));
+        }
+        let mut chunks = archive.chunk_objects(&archive.snapshot(number)?);
+        chunks.retain(|chunk| known.insert(chunk.path.clone()));
+        steps.push(PushStep { snapshot: number, chunks, file });
+    }
+    Ok(steps)
+}
+
+/// Whether the remote has this archive's header. Another archive's is refused.
+async fn check_header(archive: &Archive, remote: &Remote) -> Result<bool> {
+    let cannot = |error| store::failure(format!("cannot read remote {}", remote.name), error);
+    let theirs = match remote.store.get(&Path::from(layout::HEADER_FILE)).await {
+        Ok(found) => found.bytes().await.map_err(cannot)?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(false),
+        Err(error) => return Err(cannot(error)),
+    };
+    let ours = local_file(archive, layout::HEADER_FILE).await?;
+    if theirs == ours {
+        return Ok(true);
+    }
+    if theirs.len() < ours.len() && ours.starts_with(&theirs) {
+        // An upload of it was cut off; the next one repairs it.
+        return Ok(false);
+    }
+    let id = serde_json::from_slice::<serde_json::Value>(&theirs).ok();
+    match id.as_ref().and_then(|header| header.get("archive")).and_then(|id| id.as_str()) {
+        Some(id) if id == archive.id() => Ok(true),
+        Some(id) => Err(Error::new(
+            Kind::Refused,
+            format!("remote {} holds another archive ({id}, this one is {})", remote.name, archive.id()),
+        )
+        .hint("give each archive a folder of its own in the remote's url")),
+        None => Err(Error::new(
+            Kind::Refused,
+            format!("{} on remote {} is not an archive's header", layout::HEADER_FILE, remote.name),
+        )
+        .hint("check the remote's url; if a sign-in page stands between, sign in first")),
+    }
+}
+
+/// The objects of one folder of the remote: path and length.
+async fn list(remote: &Remote, folder: &str) -> Result<HashMap<String, u64>> {
+    let listed = remote.store.list_with_delimiter(Some(&Path::from(folder))).await;
+    let listed =
+        listed.map_err(|error| store::failure(format!("cannot list {folder} of remote {}", remote.name), error))?;
+    Ok(listed.objects.into_iter().map(|meta| (meta.location.to_string(), meta.size)).collect())
+}
+
+fn number_of(path: &str) -> Option<u64> {
+    layout::snapshot_number(path.rsplit('/').next()?)
+}
+
+fn length(archive: &Archive, path: &str) -> Result<u64> {
+    let file = archive.root().join(path);
+    Ok(std::fs::metadata(&file).or_fail(Kind::Store, || format!("cannot read {}", file.display()))?.len())
+}
+
+async fn local_file(archive: &Archive, path: &str) -> Result<Bytes> {
+    let file = archive.root().join(path);
+    match tokio::fs::read(&file).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::new(Kind::Damage, format!("{} is missing from the archive", file.display()))
+                .hint("copy the file back from a mirror or another copy of the archive"))
+        }
+        Err(error) => Err(Error::new(Kind::Store, format!("cannot read {}", file.display())).caused_by(error)),
+    }
+}
+
+/// A push under way.
+struct Push<'a> {
+    archive: &'a Archive,
+    remote: &'a Remote,
+    observer: &'a SharedObserver,
+    /// Objects that are on the remote now: sent, or found there.
+    done: AtomicU64,
+    sent: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Push<'_> {
+    fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    async fn act(&self, plan: &PushPlan) -> Result<()> {
+        if let Some(header) = &plan.header {
+            self.upload(header).await?;
+        }
+        let there = self.found_chunks(plan).await?;
+        for step in &plan.steps {
+            let (present, wanted): (Vec<_>, Vec<_>) =
+                step.chunks.iter().partition(|chunk| there.get(&chunk.path) == Some(&chunk.bytes));
+            for chunk in present {
+                self.note(chunk, Stored::Present);
+            }
+            self.upload_all(&wanted).await?;
+            self.upload(&step.file).await?;
+        }
+        Ok(())
+    }
+
+    /// What lies already in the folders that get many chunks: an interrupted push leaves chunks without their snapshot.
+    async fn found_chunks(&self, plan: &PushPlan) -> Result<HashMap<String, u64>> {
+        let mut found = HashMap::new();
+        // A remote without a header has never been pushed to.
+        if plan.header.is_some() {
+            return Ok(found);
+        }
+        let mut wanted: HashMap<&str, usize> = HashMap::new();
+        for chunk in plan.steps.iter().flat_map(|step| &step.chunks) {
+            let folder = chunk.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            *wanted.entry(folder).or_default() += 1;
+        }
+        for (folder, _) in wanted.into_iter().filter(|(_, count)| *count > LIST_ABOVE) {
+            found.extend(list(self.remote, folder).await?);
+        }
+        Ok(found)
+    }
+
+    /// Uploads side by side. After a failure nothing new is begun, and what is under way is finished: a dropped upload would
+    /// leave half an object behind.
+    async fn upload_all(&self, objects: &[&ArchiveObject]) -> Result<()> {
+        let failed = AtomicBool::new(false);
+        let results: Vec<Result<()>> = futures::stream::iter(objects)
+            .take_while(|_| future::ready(!failed.load(Ordering::Relaxed)))
+            .map(|object| async {
+                let result = self.upload(object).await;
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                result
+            })
+            .buffer_unordered(self.remote.connections.max(1))
+            .collect()
+            .await;
+        results.into_iter().collect()
+    }
+
+    async fn upload(&self, object: &ArchiveObject) -> Result<()> {
+        let bytes = local_file(self.archive, &object.path).await?;
+        check(object, &bytes)?;
+        let path = Path::from(object.path.as_str());
+        let stored = put_new(self.remote.store.as_ref(), &path, bytes).await.map_err(|error| match error {
+            object_store::Error::AlreadyExists { .. } => {
+                let what = format!("remote {} holds something else as {}", self.remote.name, object.path);
+                store::failure(what, error)
+            }
+            error => store::failure(format!("cannot upload {} to remote {}", object.path, self.remote.name), error),
+        })?;
+        self.note(object, stored);
+        Ok(())
+    }
+
+    fn note(&self, object: &ArchiveObject, stored: Stored) {
+        let bytes = match stored {
+            Stored::Uploaded => object.bytes,
+            Stored::Present => 0,
+        };
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.sent.fetch_add(u64::from(stored == Stored::Uploaded), Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.observer.event(Event::Uploaded { name: object.path.clone(), bytes });
+    }
+}
+
+/// A damaged file must not become the mirror's truth.
+fn check(object: &ArchiveObject, bytes: &Bytes) -> Result<()> {
+    let named = object.path.rsplit('/').next().and_then(layout::parse_chunk_file);
+    let whole = bytes.len() as u64 == object.bytes
+        && named.is_none_or(|(hash, _)| blake3::hash(bytes).to_hex().as_str() == hash);
+    if whole {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Damage, format!("{} was altered: its bytes do not match its name", object.path))
+        .hint("copy the file back from a mirror or another copy of the archive"))
+}

@@ -1,0 +1,135 @@
+//! The main job from end to end, by the program as users start it: demo till → archive → WebDAV → PostgreSQL → report.
+
+mod support;
+
+use std::{collections::BTreeSet, fs, process::Command};
+
+use support::{Site, files};
+
+fn chunk_files(site: &Site) -> BTreeSet<String> {
+    files(&site.archive()).into_iter().filter(|name| name.ends_with(".parquet") && name.starts_with("tables/")).collect()
+}
+
+#[test]
+fn first_run_unchanged_run_and_a_day_later() {
+    let site = Site::with_days(4);
+    let first = site.json(&["snapshot"]);
+    assert_eq!((&first["snapshot"], &first["kind"]), (&1.into(), &"full".into()));
+    assert!(first["rows"].as_u64().unwrap() > 1000, "{first}");
+    assert_eq!(first["tables"].as_array().unwrap().len(), 83);
+    assert_eq!(first["chunks"], first["chunks_new"]);
+    let pushed = site.json(&["push"]);
+    let objects = first["chunks"].as_u64().unwrap() + 2;
+    // Equal chunks of different tables are different objects; the snapshot and the archive's own file come on top.
+    assert_eq!(pushed["uploaded"].as_u64().unwrap(), objects, "{pushed}");
+    assert_eq!(pushed["backlog"], 0);
+    let loaded = site.json(&["load"]);
+    assert!(loaded["inserted"].as_u64().unwrap() >= 90, "{loaded}");
+
+    // Nothing changed: nothing encoded, nothing written, nothing uploaded, nothing loaded.
+    let before = files(&site.archive());
+    let again = site.json(&["snapshot"]);
+    assert_eq!((&again["snapshot"], &again["chunks_new"], &again["unchanged"]), (&1.into(), &0.into(), &true.into()));
+    assert_eq!(files(&site.archive()), before);
+    let pushed = site.json(&["push"]);
+    assert_eq!((&pushed["uploaded"], &pushed["bytes"]), (&0.into(), &0.into()));
+    assert!(pushed["requests"].as_u64().unwrap() <= 3, "{pushed}");
+    let loaded = site.json(&["load"]);
+    assert_eq!((&loaded["inserted"], &loaded["updated"]), (&0.into(), &0.into()));
+
+    // A day later: only the open ends change.
+    let old = chunk_files(&site);
+    site.till.trade().trade_day().unwrap();
+    let second = site.json(&["sync"]);
+    let taken = &second["snapshot"];
+    assert_eq!(taken["snapshot"], 2);
+    let new = chunk_files(&site);
+    assert!(old.is_subset(&new));
+    let changed: BTreeSet<&str> =
+        new.difference(&old).map(|name| name.split('/').nth(1).unwrap()).collect();
+    for table in ["Tickets", "Orders", "Payments", "AccountTransactions", "WorkPeriods"] {
+        assert!(changed.contains(table), "{changed:?}");
+    }
+    for table in ["MenuItems", "MenuItemPrices", "Users", "PrinterTemplates", "AppRules", "Accounts"] {
+        assert!(!changed.contains(table), "{changed:?}");
+    }
+    let pushed = site.json(&["push"]);
+    assert_eq!(pushed["uploaded"].as_u64().unwrap(), taken["chunks_new"].as_u64().unwrap() + 1, "{pushed}");
+    assert!(pushed["requests"].as_u64().unwrap() <= pushed["uploaded"].as_u64().unwrap() + 3, "{pushed}");
+}
+
+#[test]
+fn every_chunk_is_named_by_b3sum_and_length() {
+    let site = Site::with_days(2);
+    site.json(&["snapshot"]);
+    let chunks = chunk_files(&site);
+    assert!(chunks.len() > 50);
+    for name in chunks {
+        let path = site.archive().join(&name);
+        let output = Command::new("b3sum").arg("--no-names").arg(&path).output().expect("b3sum: scripts/setup.sh --tests");
+        let hash = String::from_utf8(output.stdout).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        assert_eq!(name.rsplit('/').next().unwrap(), format!("{}-{length}.parquet", hash.trim()));
+    }
+}
+
+#[test]
+fn the_mirror_holds_the_same_bytes() {
+    let site = Site::with_days(2);
+    site.json(&["snapshot"]);
+    site.json(&["push"]);
+    let cloud = site.path("cloud").join("till");
+    for name in files(&site.archive()).iter().filter(|name| name.starts_with("tables/") || name.starts_with("snapshots/")) {
+        assert_eq!(fs::read(site.archive().join(name)).unwrap(), fs::read(cloud.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn nightly_does_all_of_it_and_goes_on_where_a_part_fails() {
+    let mut site = Site::with_days(2);
+    let night = site.json(&["nightly", "--tag", "nightly"]);
+    assert_eq!(night["snapshot"]["snapshot"], 1);
+    assert_eq!(night["push"][0]["backlog"], 0);
+    assert!(night["load"]["inserted"].as_u64().unwrap() > 0);
+
+    // The cloud is away: archive and replica are served all the same, and the exit code says "try later".
+    site.till.trade().trade_day().unwrap();
+    site.cloud_off();
+    let ran = site.run(&["nightly", "--json"]);
+    assert_eq!(ran.code, 75, "{ran:?}");
+    let night = ran.json();
+    assert_eq!((&night["snapshot"]["snapshot"], &night["load"]["snapshot"]), (&2.into(), &2.into()));
+    assert_eq!(night["failures"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn show_list_and_query_agree_with_the_till() {
+    let site = Site::with_days(3);
+    site.json(&["snapshot", "--tag", "first"]);
+    site.till.trade().trade_day().unwrap();
+    site.json(&["snapshot"]);
+    let list = site.json(&["snapshots"]);
+    assert_eq!(list["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(list["snapshots"][0]["tags"][0], "first");
+    let shown = site.json(&["show", "1"]);
+    assert_eq!(shown["snapshot"], 1);
+    let orders = |arguments: &[&str]| {
+        let answer = site.json(&[&["query", "SELECT count(*) AS n, sum(Price * Quantity) AS total FROM Orders"], arguments].concat());
+        answer["rows"][0].clone()
+    };
+    let expected: (i64, String) = site
+        .till
+        .engine()
+        .connection()
+        .unwrap()
+        .query_row("SELECT count(*), sum(Price * Quantity)::VARCHAR FROM dbo.\"Orders\"", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .unwrap();
+    let now = orders(&[]);
+    assert_eq!((&now["n"], &now["total"]), (&expected.0.into(), &expected.1.as_str().into()));
+    assert!(orders(&["--as-of", "1"])["n"].as_i64().unwrap() < expected.0);
+    site.run(&["query", "DELETE FROM Orders"]).failed(1, &["read"]);
+    site.run(&["query", "SELECT * FROM read_csv('/etc/passwd')"]).failed(1, &[]);
+    site.run(&["show", "9"]).failed(2, &["no snapshot 9", "1 to 2"]);
+}

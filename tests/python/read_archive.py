@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Reads and checks a tillvault archive without tillvault. Written from docs/FORMAT.md alone.
+
+    read_archive.py FOLDER                  check everything, print a JSON summary (rows per table and snapshot)
+    read_archive.py FOLDER --dump TABLE     rows of the table at the newest snapshot (or --snapshot N), one JSON list a line
+
+Needs pyarrow, zstandard and blake3 from PyPI. Ends with status 1 and a line on standard error at the first fault.
+"""
+import argparse
+import decimal
+import json
+import pathlib
+import re
+import struct
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+from blake3 import blake3
+
+FIXED = {"int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8, "date": 4,
+         "time(us)": 8, "time(ns)": 8, "timestamp(us)": 8}
+ARROW = {"bool": pa.bool_(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(), "float32": pa.float32(),
+         "float64": pa.float64(), "date": pa.date32(), "time(us)": pa.time64("us"), "time(ns)": pa.time64("ns"),
+         "timestamp(us)": pa.timestamp("us"), "text": pa.string(), "binary": pa.binary()}
+TAGS = {"bit": "bool", "tinyint": "int16", "smallint": "int16", "int": "int32", "bigint": "int64",
+        "money": "decimal(19,4)", "smallmoney": "decimal(10,4)", "real": "float32", "float": "float64", "date": "date",
+        "datetime": "timestamp(us)", "smalldatetime": "timestamp(us)", "image": "binary", "rowversion": "binary"}
+
+
+class Damage(Exception):
+    pass
+
+
+def expect(fact, message):
+    if not fact:
+        raise Damage(message)
+
+
+# ---------------------------------------------------------------- §5 types
+
+def tag_of(sql_type):
+    if sql_type in TAGS:
+        return TAGS[sql_type]
+    name, argument = re.fullmatch(r"(\w+)(?:\((.*)\))?", sql_type).groups()
+    if name == "decimal":
+        return sql_type
+    if name == "time":
+        return "time(us)" if int(argument) <= 6 else "time(ns)"
+    if name == "datetime2":
+        return "timestamp(us)" if int(argument) <= 6 else "text"
+    if name in ("binary", "varbinary"):
+        return "binary"
+    if name in ("datetimeoffset", "char", "varchar", "text", "nchar", "nvarchar", "ntext", "xml", "uniqueidentifier"):
+        return "text"
+    raise Damage(f"unknown type {sql_type}")
+
+
+def arrow_of(tag):
+    if tag.startswith("decimal("):
+        return pa.decimal128(*map(int, tag[8:-1].split(",")))
+    return ARROW[tag]
+
+
+# ---------------------------------------------------------------- §7, §8 bytes of values
+
+def u32(number):
+    return struct.pack("<I", number)
+
+
+def u64(number):
+    return struct.pack("<Q", number)
+
+
+def packed(flags):
+    data = bytearray((len(flags) + 7) // 8)
+    for row, flag in enumerate(flags):
+        if flag:
+            data[row // 8] |= 1 << (row % 8)
+    return bytes(data)
+
+
+def unscaled(value, scale):
+    sign, digits, exponent = value.as_tuple()
+    number = int("".join(map(str, digits))) * 10 ** (exponent + scale)
+    return -number if sign else number
+
+
+def raw_values(tag, column):
+    """The bytes of each value, None for NULL; for bool a byte."""
+    if tag == "bool":
+        return [None if v is None else bytes([v]) for v in column.to_pylist()]
+    if tag == "text":
+        return [None if v is None else v.encode("utf-8") for v in column.to_pylist()]
+    if tag == "binary":
+        return column.to_pylist()
+    if tag.startswith("decimal("):
+        scale = int(tag[8:-1].split(",")[1])
+        return [None if v is None else unscaled(v, scale).to_bytes(16, "little", signed=True)
+                for v in column.to_pylist()]
+    if tag.startswith("float"):
+        code = "<f" if tag == "float32" else "<d"
+        return [None if v is None else struct.pack(code, v) for v in column.to_pylist()]
+    width = FIXED[tag]
+    whole = column.cast(pa.int32() if width <= 4 else pa.int64())
+    return [None if v is None else v.to_bytes(width, "little", signed=True) for v in whole.to_pylist()]
+
+
+def column_hash(name, tag, raw):
+    if tag == "bool":
+        values = packed([v == b"\1" for v in raw])
+    elif tag in ("text", "binary"):
+        values = b"".join(u32(len(v or b"")) for v in raw) + b"".join(v or b"" for v in raw)
+    else:
+        zero = bytes(16 if tag.startswith("decimal(") else FIXED[tag])
+        values = b"".join(zero if v is None else v for v in raw)
+    name, tag = name.encode("utf-8"), tag.encode("ascii")
+    return blake3(u32(len(name)) + name + u32(len(tag)) + tag + u64(len(raw))
+                  + packed([v is not None for v in raw]) + values).digest()
+
+
+def content_hash(rows, columns):
+    hashes = [column_hash(name, tag, raw) for name, (tag, raw) in columns.items() if any(v is not None for v in raw)]
+    return blake3(b"tv1" + u64(rows) + b"".join(sorted(hashes))).hexdigest()
+
+
+def row_keys(table, rows, columns):
+    kept = sorted((c["name"] for c in table["columns"]), key=lambda name: name.encode("utf-8"))
+    names = table["key"] if table["key"] and set(table["key"]) <= set(kept) else kept
+    keys = [b""] * rows
+    for name in names:
+        prefix = u32(len(name.encode("utf-8"))) + name.encode("utf-8")
+        for row, value in enumerate(columns[name][1]):
+            if value is not None:
+                keys[row] += prefix + u32(len(value)) + value
+    return keys
+
+
+# ---------------------------------------------------------------- files
+
+class Archive:
+    def __init__(self, folder):
+        self.root = pathlib.Path(folder)
+        self.header = json.loads((self.root / "tillvault-archive.json").read_text("utf-8"))
+        expect(self.header["format"] == 1, "unknown archive format")
+
+    def snapshot_files(self):
+        found = {}
+        for path in (self.root / "snapshots").iterdir():
+            match = re.fullmatch(r"(\d{6,})\.json\.zst", path.name)
+            if match:
+                found[int(match[1])] = path
+        return dict(sorted(found.items()))
+
+    def snapshot(self, number, path):
+        stored = path.read_bytes()
+        try:
+            snapshot = json.loads(zstandard.ZstdDecompressor().decompress(stored))
+        except (zstandard.ZstdError, ValueError) as error:
+            raise Damage(f"{path.name} is not a snapshot: {error}") from error
+        expect(snapshot["format"] == 1, f"{path.name}: unknown format")
+        expect(snapshot["snapshot"] == number, f"{path.name}: wrong number")
+        expect(snapshot["archive"] == self.header["archive"], f"{path.name}: other archive")
+        return snapshot, blake3(stored).hexdigest()
+
+    def chunk(self, table, chunk):
+        """The chunk as an Arrow table of the declared columns, after the file's name was checked."""
+        expect(chunk.get("encryption", "none") == "none", "encrypted chunk")
+        path = self.root / "tables" / table["folder"] / f"{chunk['file']}-{chunk['bytes']}.parquet"
+        expect(path.is_file(), f"{path} is missing")
+        data = path.read_bytes()
+        expect(len(data) == chunk["bytes"], f"{path} has another length")
+        expect(blake3(data).hexdigest() == chunk["file"], f"{path} has other bytes")
+        found = pq.ParquetFile(pa.BufferReader(data)).read()
+        expect(found.num_rows == chunk["rows"], f"{path} has {found.num_rows} rows")
+        arrays = []
+        for column in table["columns"]:
+            wanted = arrow_of(tag_of(column["type"]))
+            if column["name"] in found.column_names:
+                array = found.column(column["name"]).combine_chunks()
+                expect(array.type == wanted, f"{path}: {column['name']} is {array.type}, not {wanted}")
+            else:
+                array = pa.nulls(found.num_rows, wanted)
+            arrays.append(array)
+        return pa.table(arrays, names=[c["name"] for c in table["columns"]])
+
+    def check_table(self, table):
+        ladder = table["ladder"]
+        expect(sum(chunk["rows"] for chunk in table["chunks"]) == table["rows"], f"{table['name']}: rows do not add up")
+        leading = []
+        for chunk in table["chunks"]:
+            rows = self.chunk(table, chunk)
+            columns = {c["name"]: (tag_of(c["type"]), raw_values(tag_of(c["type"]), rows.column(c["name"]).combine_chunks()))
+                       for c in table["columns"]}
+            where = f"{table['name']} chunk {chunk['file'][:8]}"
+            expect(content_hash(rows.num_rows, columns) == chunk["content"], f"{where}: other content hash")
+            keys = row_keys(table, rows.num_rows, columns)
+            if ladder["kind"] == "range":
+                ints = rows.column(ladder["column"]).to_pylist()
+                leading.append((chunk["block"], ints))
+                order = list(zip(ints, keys))
+            else:
+                order = keys
+                bits = ladder.get("bits", 0)
+                wanted = {"bucket": chunk["block"]["bucket"]} if bits else {}
+                expect(chunk["block"] == wanted, f"{where}: wrong block")
+                for key in keys:
+                    first = int.from_bytes(blake3(key).digest()[:4], "big")
+                    expect(bits == 0 or first >> (32 - bits) == wanted["bucket"], f"{where}: row in a wrong bucket")
+            expect(order == sorted(order), f"{where}: rows out of order")
+        if leading:
+            self.check_ranges(table["name"], ladder, leading)
+
+    @staticmethod
+    def check_ranges(name, ladder, leading):
+        highest = max(max(keys) for _, keys in leading)
+        closed_through = highest // ladder["closed"] * ladder["closed"]
+        before = None
+        for block, keys in leading:
+            for key in keys:
+                size = ladder["closed"] if key <= closed_through else ladder["open"]
+                lo = (key - 1) // size * size + 1
+                bounds = {"lo": max(lo, -2**63), "hi": min(lo + size - 1, 2**63 - 1)}
+                expect(block == bounds, f"{name}: key {key} belongs into {bounds}, not {block}")
+            expect(before is None or before < block["lo"], f"{name}: blocks out of order")
+            before = block["hi"]
+
+    def check(self):
+        snapshots, parent, seen = [], None, {}
+        for number, path in self.snapshot_files().items():
+            snapshot, digest = self.snapshot(number, path)
+            if parent and parent[0] == number - 1:
+                expect(snapshot.get("parent") == parent[1], f"snapshot {number} does not follow {number - 1}")
+            expect(number > 1 or "parent" not in snapshot, "the first snapshot has a parent")
+            parent = (number, digest)
+            for table in snapshot["tables"]:
+                state = json.dumps([table["columns"], table["key"], table["folder"], table["ladder"], table["chunks"]])
+                if state not in seen:
+                    self.check_table(table)
+                    seen[state] = True
+            rows = {full_name(t): t["rows"] for t in snapshot["tables"]}
+            snapshots.append({"snapshot": number, "rows": rows, "chunks": sum(len(t["chunks"]) for t in snapshot["tables"])})
+        return {"archive": self.header["archive"], "site": self.header["site"], "snapshots": snapshots}
+
+    def dump(self, number, name):
+        files = self.snapshot_files()
+        number = number or max(files)
+        snapshot, _ = self.snapshot(number, files[number])
+        table = next((t for t in snapshot["tables"] if full_name(t) == name), None)
+        expect(table, f"snapshot {number} has no table {name}")
+        for chunk in table["chunks"]:
+            columns = [column.to_pylist() for column in self.chunk(table, chunk).columns]
+            for row in zip(*columns):
+                print(json.dumps([plain(value) for value in row], ensure_ascii=False))
+
+
+def full_name(table):
+    return table["name"] if table["schema"] == "dbo" else f"{table['schema']}.{table['name']}"
+
+
+def plain(value):
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, decimal.Decimal):
+        return format(value, "f")
+    return value.hex() if isinstance(value, bytes) else value.isoformat()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder")
+    parser.add_argument("--dump", metavar="TABLE")
+    parser.add_argument("--snapshot", type=int)
+    arguments = parser.parse_args()
+    sys.stdout.reconfigure(encoding="utf-8")
+    try:
+        archive = Archive(arguments.folder)
+        if arguments.dump:
+            archive.dump(arguments.snapshot, arguments.dump)
+        else:
+            print(json.dumps(archive.check(), ensure_ascii=False))
+    except Damage as damage:
+        sys.exit(f"damaged: {damage}")
+
+
+if __name__ == "__main__":
+    main()
