@@ -416,6 +416,7 @@ impl Session {
             ["ANSI_NULLS" | "CONCAT_NULL_YIELDS_NULL" | "ANSI_WARNINGS" | "QUOTED_IDENTIFIER", "OFF"] => {
                 return Err(SqlError::unsupported(format!("SET {} OFF", words[0])));
             }
+            ["IMPLICIT_TRANSACTIONS", "ON"] => return Err(SqlError::unsupported("SET IMPLICIT_TRANSACTIONS ON")),
             [option, _, ..] if ACCEPTED.contains(option) || words.contains(&",") => {}
             [option, ..] => return Err(SqlError::unsupported(format!("SET {option}"))),
             [] => return Err(SqlError::syntax("SET")),
@@ -466,7 +467,7 @@ impl Session {
                     return Err(error.into());
                 }
                 rows += 1;
-                if rows % 64 == 0 {
+                if rows.is_multiple_of(64) {
                     response.out.pump()?;
                     if response.cancel.stopped() {
                         return Err(Stop::Attention);
