@@ -143,7 +143,8 @@ impl Cluster {
         initdb.args(["--encoding=UTF8", "--locale=C", "--auth-local=trust", "--auth-host=reject"]);
         initdb.arg(format!("--username={USER}")).arg("-D").arg(&half);
         run(&mut initdb, failed)?;
-        let mut settings = File::options().append(true).open(half.join("postgresql.conf")).or_fail(Kind::Replica, failed)?;
+        let mut settings =
+            File::options().append(true).open(half.join("postgresql.conf")).or_fail(Kind::Replica, failed)?;
         settings.write_all(SETTINGS.as_bytes()).or_fail(Kind::Replica, failed)?;
         settings.sync_all().or_fail(Kind::Replica, failed)?;
         fs::rename(&half, self.data()).or_fail(Kind::Replica, failed)
@@ -199,8 +200,11 @@ impl Cluster {
         }
         let found = fs::symlink_metadata(&folder).or_fail(Kind::Replica, failed)?;
         if !found.is_dir() || found.uid() != uid || found.mode() & 0o077 != 0 {
-            return Err(Error::new(Kind::Replica, format!("{} belongs to somebody else or is open to others", folder.display()))
-                .hint("remove it; tillvault makes it again with the right owner"));
+            return Err(Error::new(
+                Kind::Replica,
+                format!("{} belongs to somebody else or is open to others", folder.display()),
+            )
+            .hint("remove it; tillvault makes it again with the right owner"));
         }
         Ok(folder)
     }
@@ -228,7 +232,12 @@ fn place(programs: &Programs, home: &Path, name: &str) -> Result<PathBuf> {
     let base = if home.starts_with("/tmp") { "/tmp" } else { "/var/lib/tillvault" };
     let folder = Path::new(base).join(format!("replica-{name}"));
     let unreachable = || {
-        format!("PostgreSQL runs as user {}, who can enter neither {} nor {}", user.name, home.display(), folder.display())
+        format!(
+            "PostgreSQL runs as user {}, who can enter neither {} nor {}",
+            user.name,
+            home.display(),
+            folder.display()
+        )
     };
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&folder).or_fail(Kind::Replica, unreachable)?;
     own(&folder, programs)?;
@@ -243,7 +252,8 @@ fn place(programs: &Programs, home: &Path, name: &str) -> Result<PathBuf> {
         folder.display(),
         user.name
     );
-    fs::write(home.join("README.txt"), note).or_fail(Kind::Replica, || format!("cannot write into {}", home.display()))?;
+    fs::write(home.join("README.txt"), note)
+        .or_fail(Kind::Replica, || format!("cannot write into {}", home.display()))?;
     Ok(folder)
 }
 
@@ -270,13 +280,11 @@ fn made_by(cluster: &Path) -> Result<Option<u32>> {
 
 fn lock_file(folder: &Path, name: &str) -> Result<File> {
     let path = folder.join(name);
-    File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|cause| Error::new(Kind::Replica, format!("cannot open {}", path.display())).caused_by(cause)
-            .hint("the data folder belongs to another user; run tillvault always as the same one"))
+    File::options().create(true).truncate(false).write(true).open(&path).map_err(|cause| {
+        Error::new(Kind::Replica, format!("cannot open {}", path.display()))
+            .caused_by(cause)
+            .hint("the data folder belongs to another user; run tillvault always as the same one")
+    })
 }
 
 fn wait_for_lock(file: &File, folder: &Path) -> Result<()> {
@@ -290,7 +298,10 @@ fn wait_for_lock(file: &File, folder: &Path) -> Result<()> {
             Err(TryLockError::WouldBlock) if began.elapsed() > PATIENCE => {
                 return Err(Error::new(
                     Kind::Replica,
-                    format!("another process has been starting or stopping PostgreSQL in {} for too long", folder.display()),
+                    format!(
+                        "another process has been starting or stopping PostgreSQL in {} for too long",
+                        folder.display()
+                    ),
                 )
                 .temporary());
             }

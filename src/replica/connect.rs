@@ -60,12 +60,16 @@ pub(crate) async fn to_cluster(socket: &Path) -> Result<(Client, JoinHandle<()>)
 pub(crate) async fn to_url(url: &SecretString) -> Result<(Client, JoinHandle<()>)> {
     // The cause is not chained: it could quote parts of the URL.
     let mut config: Config = url.expose_secret().parse().map_err(|_| {
-        Error::new(Kind::Config, "the URL of the replica is not a PostgreSQL URL")
-            .hint("write [replica] url as postgresql://user:password@host:5432/database; sslmode may be disable or prefer")
+        Error::new(Kind::Config, "the URL of the replica is not a PostgreSQL URL").hint(
+            "write [replica] url as postgresql://user:password@host:5432/database; sslmode may be disable or prefer",
+        )
     })?;
     if config.get_ssl_mode() == SslMode::Require {
-        return Err(Error::new(Kind::Config, "the URL of the replica asks for TLS (sslmode=require), which tillvault does not speak with PostgreSQL yet")
-            .hint("reach the server over a socket, the loopback interface or a tunnel, and leave sslmode out"));
+        return Err(Error::new(
+            Kind::Config,
+            "the URL of the replica asks for TLS (sslmode=require), which tillvault does not speak with PostgreSQL yet",
+        )
+        .hint("reach the server over a socket, the loopback interface or a tunnel, and leave sslmode out"));
     }
     if config.get_hosts().is_empty() {
         return Err(Error::new(Kind::Config, "the URL of the replica names no server")
@@ -119,9 +123,10 @@ async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
         .await
         .map_err(|cause| failed("the replica's schemas cannot be listed", cause))?;
     if !there.get::<_, bool>(0) {
-        client.batch_execute(&format!("CREATE SCHEMA {name}")).await.map_err(|cause| {
-            failed(&format!("the schema {name} of the replica cannot be made"), cause)
-        })?;
+        client
+            .batch_execute(&format!("CREATE SCHEMA {name}"))
+            .await
+            .map_err(|cause| failed(&format!("the schema {name} of the replica cannot be made"), cause))?;
     }
     client
         .batch_execute(&format!("SET search_path TO {name}"))
@@ -156,7 +161,8 @@ fn refused(config: &Config, cause: tokio_postgres::Error) -> Error {
     });
     let server = server.collect::<Vec<_>>().join(", ");
     let database = config.get_dbname().or(config.get_user()).unwrap_or("?").to_owned();
-    let no_password = std::error::Error::source(&cause).is_some_and(|inner| inner.to_string().contains("password missing"));
+    let no_password =
+        std::error::Error::source(&cause).is_some_and(|inner| inner.to_string().contains("password missing"));
     let (kind, message, hint) = match cause.code() {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => (
             Kind::Credentials,

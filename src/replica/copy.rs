@@ -95,9 +95,9 @@ fn resolve<'a>(array: &'a ArrayRef, name: &str, target: &Type) -> Result<Values<
         (DataType::Int32, &Type::INT4) => any.downcast_ref().map(Values::Int32),
         (DataType::Int32, &Type::INT8) => any.downcast_ref().map(Values::Int32AsInt64),
         (DataType::Int64, &Type::INT8) => any.downcast_ref().map(Values::Int64),
-        (DataType::Decimal128(_, scale), &Type::NUMERIC) => u16::try_from(*scale)
-            .ok()
-            .and_then(|scale| any.downcast_ref().map(|values| Values::Decimal(values, scale))),
+        (DataType::Decimal128(_, scale), &Type::NUMERIC) => {
+            u16::try_from(*scale).ok().and_then(|scale| any.downcast_ref().map(|values| Values::Decimal(values, scale)))
+        }
         (DataType::Utf8, &Type::TEXT | &Type::VARCHAR) => any.downcast_ref().map(Values::Text),
         (DataType::Utf8, &Type::JSONB) => any.downcast_ref().map(Values::Json),
         (DataType::Timestamp(TimeUnit::Microsecond, None), &Type::TIMESTAMP) => {
@@ -175,7 +175,8 @@ fn put_numeric(out: &mut BytesMut, value: i128, scale: u16) -> Result<()> {
         rest /= 10_000;
     }
     groups.reverse();
-    let weight = i16::try_from(groups.len()).unwrap_or(i16::MAX) - i16::try_from(fraction_groups).unwrap_or(i16::MAX) - 1;
+    let weight =
+        i16::try_from(groups.len()).unwrap_or(i16::MAX) - i16::try_from(fraction_groups).unwrap_or(i16::MAX) - 1;
     let leading = groups.iter().take_while(|group| **group == 0).count();
     let trailing = groups[leading..].iter().rev().take_while(|group| **group == 0).count();
     let kept = &groups[leading..groups.len() - trailing];
@@ -195,7 +196,11 @@ fn group(digits: u128) -> Result<u16> {
 }
 
 fn put_text(out: &mut BytesMut, text: &str) -> Result<()> {
-    if text.contains('\0') { sized(out, text.replace('\0', "\u{fffd}").as_bytes()) } else { sized(out, text.as_bytes()) }
+    if text.contains('\0') {
+        sized(out, text.replace('\0', "\u{fffd}").as_bytes())
+    } else {
+        sized(out, text.as_bytes())
+    }
 }
 
 /// jsonb: a version byte, then the text.
@@ -313,7 +318,10 @@ mod tests {
     #[test]
     fn json_is_made_fit_for_jsonb_or_refused() {
         assert_eq!(strict_json(r#"[{"a":"x\u0000y"}]"#).unwrap(), r#"[{"a":"x\ufffdy"}]"#);
-        assert_eq!(strict_json(r#"["\ud800","\ud83d\ude00","\udc00"]"#).unwrap(), r#"["\ufffd","\ud83d\ude00","\ufffd"]"#);
+        assert_eq!(
+            strict_json(r#"["\ud800","\ud83d\ude00","\udc00"]"#).unwrap(),
+            r#"["\ufffd","\ud83d\ude00","\ufffd"]"#
+        );
         // An escaped backslash before u0000 is no escape of U+0000.
         assert_eq!(strict_json(r#"["\\u0000"]"#).unwrap(), r#"["\\u0000"]"#);
         assert_eq!(strict_json(r#"[1.50,-2e10,"1e99999"]"#).unwrap(), r#"[1.50,-2e10,"1e99999"]"#);

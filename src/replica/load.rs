@@ -160,7 +160,9 @@ async fn merge_all(
     let wanted = compared.wanted.clone();
     normaliser = blocking(move || normaliser.want(&wanted).map(|()| normaliser)).await?;
     let mut columns = Vec::new();
-    for (table, key) in [("tickets", "natural_key")].into_iter().chain(CHILDREN.iter().map(|child| (*child, "ticket_key"))) {
+    for (table, key) in
+        [("tickets", "natural_key")].into_iter().chain(CHILDREN.iter().map(|child| (*child, "ticket_key")))
+    {
         let names;
         (normaliser, names) = stage(merge, normaliser, table, Some(key), &mut refused).await?;
         columns.push((table, names));
@@ -171,7 +173,9 @@ async fn merge_all(
         warnings.push(format!("{column}: {count} changed rows hold text that is no JSON; the text is kept"));
     }
     if refused > 0 {
-        warnings.push(format!("{refused} JSON texts were left out because PostgreSQL would not take them; the archive holds them"));
+        warnings.push(format!(
+            "{refused} JSON texts were left out because PostgreSQL would not take them; the archive holds them"
+        ));
     }
     let large = merge.too_large().await?;
     if large > 0 {
@@ -203,10 +207,13 @@ fn distrust(snapshot: &Snapshot, facts: Facts) -> Option<String> {
         .find(|name| !readable(snapshot, name))
         .or_else(|| EXPECTED.iter().find(|name| is_missing(snapshot, name)));
     if let Some(name) = lost {
-        return Some(format!("snapshot {number} lacks table {name}: its tickets were not loaded, nothing counts as vanished"));
+        return Some(format!(
+            "snapshot {number} lacks table {name}: its tickets were not loaded, nothing counts as vanished"
+        ));
     }
-    (facts.menu_items == 0)
-        .then(|| format!("snapshot {number} has an empty menu: its tickets were not loaded, nothing counts as vanished"))
+    (facts.menu_items == 0).then(|| {
+        format!("snapshot {number} has an empty menu: its tickets were not loaded, nothing counts as vanished")
+    })
 }
 
 fn is_missing(snapshot: &Snapshot, name: &str) -> bool {
@@ -241,7 +248,8 @@ async fn stage(
     ticket_key: Option<&'static str>,
     refused: &mut u64,
 ) -> Result<(Normaliser, Vec<String>)> {
-    let (normaliser, columns) = blocking(move || normaliser.columns(table).map(|columns| (normaliser, columns))).await?;
+    let (normaliser, columns) =
+        blocking(move || normaliser.columns(table).map(|columns| (normaliser, columns))).await?;
     merge.stage(table, &columns).await?;
     let broken = |cause| failed(&format!("the rows of {table} cannot be copied"), cause);
     let list = columns.join(", ");

@@ -118,7 +118,8 @@ impl Merge<'_> {
                 .map(String::as_str)
                 .filter(|name| *name != "ticket_key" && (*table != "tickets" || *name != "content_hash"))
                 .collect();
-            let (list, values) = (own.join(", "), own.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>().join(", "));
+            let (list, values) =
+                (own.join(", "), own.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>().join(", "));
             if *table == "tickets" {
                 let assigned: Vec<String> = own.iter().map(|name| format!("{name} = s.{name}")).collect();
                 self.run(
@@ -238,7 +239,13 @@ impl Merge<'_> {
 
     /// Upserts a catalog table by natural key from its staging table; rows that the snapshot no longer lists become
     /// `deleted` and stay. `extra` are columns set with every change: name and SQL expression.
-    pub(crate) async fn catalog(&self, table: &str, columns: &[String], active: bool, extra: &[(&str, String)]) -> Result<()> {
+    pub(crate) async fn catalog(
+        &self,
+        table: &str,
+        columns: &[String],
+        active: bool,
+        extra: &[(&str, String)],
+    ) -> Result<()> {
         let schema = self.schema;
         let mut names: Vec<&str> = columns.iter().map(String::as_str).collect();
         let mut values: Vec<String> = columns.iter().map(|name| format!("s.{name}")).collect();
@@ -329,6 +336,9 @@ impl Merge<'_> {
     }
 
     async fn run(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        self.transaction.execute(sql, values).await.map_err(|cause| failed("the replica's rows cannot be merged", cause))
+        self.transaction
+            .execute(sql, values)
+            .await
+            .map_err(|cause| failed("the replica's rows cannot be merged", cause))
     }
 }

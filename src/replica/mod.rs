@@ -209,7 +209,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(cause) => Err(Error::new(Kind::Bug, "a step of the replica ended unexpectedly")).or_fail(Kind::Bug, || {
-            format!("a step of the replica ended unexpectedly ({})", if cause.is_panic() { "panic" } else { "cancelled" })
+            format!(
+                "a step of the replica ended unexpectedly ({})",
+                if cause.is_panic() { "panic" } else { "cancelled" }
+            )
         }),
     }
 }
