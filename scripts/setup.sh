@@ -23,7 +23,7 @@ apt_install() {
     apt_updated=yes
   fi
   say "installing $*"
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" >/dev/null
 }
 
 # --- compiler -------------------------------------------------------------------------------------------------------

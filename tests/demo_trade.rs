@@ -227,6 +227,11 @@ fn every_kind_of_business_happens() {
             "over night",
             r#"dbo."Tickets" WHERE NOT "IsClosed" AND "RemainingAmount" = "TotalAmount" AND "TotalAmount" > 0"#,
         ),
+        (
+            "share paid",
+            r#"dbo."Tickets" WHERE NOT "IsClosed" AND "RemainingAmount" < "TotalAmount" AND "RemainingAmount" > 0"#,
+        ),
+        ("paid items", r#"dbo."PaidItems" p JOIN dbo."Tickets" t ON t."Id" = p."TicketId" WHERE NOT t."IsClosed""#),
         ("delivery", r#"dbo."InventoryTransactions""#),
         ("stock", r#"dbo."PeriodicConsumptionItems""#),
         ("state", r#"dbo."EntityStateLogs" WHERE "StartState" = 'New Orders' AND "EndState" = 'Available'"#),
@@ -372,13 +377,15 @@ fn books_have(trade: &Trade, course: &str) -> bool {
 #[test]
 fn edits_keep_every_rule() {
     let mut trade = traded(2);
-    let before = expected(&trade, FIRST, LAST, Scope::Till);
+    let before = trade.expected_totals(FIRST, LAST, Scope::Till);
 
     let reopened = trade.reopen_ticket().unwrap();
     assert!(!one::<bool>(&trade, &format!(r#"SELECT "IsClosed" FROM dbo."Tickets" WHERE "Id" = {reopened}"#)));
-    assert_ne!(expected(&trade, FIRST, LAST, Scope::Till), before);
+    assert_eq!(trade.expected_totals(FIRST, LAST, Scope::Till).0, before.0 - 1, "an open ticket does not count");
     assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_in_sql(&trade, FIRST, LAST));
     trade.close_ticket(reopened).unwrap();
+    let after = trade.expected_totals(FIRST, LAST, Scope::Till);
+    assert!(after.0 == before.0 && after.2 > before.2, "closed again with one more");
     assert!(trade.close_ticket(reopened).is_err());
 
     let closed = expected(&trade, FIRST, LAST, Scope::Till);
@@ -473,6 +480,71 @@ fn a_partial_clear_keeps_the_later_days_and_open_tickets() {
     assert_eq!(next, last + 1);
     assert_money(&trade);
     assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_in_sql(&trade, FIRST, LAST));
+}
+
+#[test]
+fn a_careless_clear_leaves_orphans() {
+    let (mut trade, before, last) = cleared(Clear::LeaveOrphans);
+    assert_eq!(rows(&trade, "Tickets") + rows(&trade, "Orders") + rows(&trade, "Payments"), 0);
+    assert_eq!(count(&trade, r#"dbo."TicketEntities" WHERE "Ticket_Id" IS NULL"#), rows(&trade, "TicketEntities"));
+    assert!(rows(&trade, "TicketEntities") > 0);
+    assert_eq!(dump(&trade)["AccountTransactionValues"], before["AccountTransactionValues"]);
+    trade.trade_day().unwrap();
+    assert_eq!(one::<i32>(&trade, r#"SELECT min("Id") FROM dbo."Tickets""#), last[0] + 1);
+    assert_money(&trade);
+    assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_in_sql(&trade, FIRST, LAST));
+}
+
+#[test]
+fn a_restored_backup_brings_back_rows_and_ids() {
+    let mut trade = traded(1);
+    let rows_then = dump(&trade);
+    let sold_then = expected(&trade, FIRST, LAST, Scope::Till);
+    let backup = trade.back_up().unwrap();
+    trade.rename_item().unwrap();
+    trade.trade_day().unwrap();
+    let lost: String = one(&trade, r#"SELECT max("TicketUid") FROM dbo."Tickets" WHERE "Date" >= '2026-03-28'"#);
+    let last = trade.last_id("Tickets");
+    trade.open_day(0.5).unwrap();
+    assert!(trade.restore(&backup).is_err(), "not during service");
+    trade.trade_day().unwrap();
+
+    trade.restore(&backup).unwrap();
+    assert_eq!(dump(&trade), rows_then);
+    assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_then);
+    assert!(trade.expected_totals(FIRST, LAST, Scope::Everything) > trade.expected_totals(FIRST, LAST, Scope::Till));
+    assert!(trade.last_id("Tickets") < last);
+
+    let figures = trade.trade_day().unwrap();
+    assert_eq!(figures.date, date(2026, 3, 30), "the calendar goes on");
+    assert_eq!(count(&trade, &format!(r#"dbo."Tickets" WHERE "TicketUid" = '{lost}'"#)), 0);
+    assert_money(&trade);
+    assert_eq!(expected(&trade, FIRST, LAST, Scope::Till), sold_in_sql(&trade, FIRST, LAST));
+    for table in schema::tables().unwrap() {
+        assert_keys(&trade, &table);
+    }
+}
+
+#[test]
+fn a_clear_during_service_takes_open_tickets() {
+    let mut trade = traded(1);
+    trade.open_day(0.7).unwrap();
+    assert!(trade.open_tickets() > 0);
+    trade.clear(Clear::Reseed).unwrap();
+    assert_eq!((trade.open_tickets(), rows(&trade, "Tickets")), (0, 0));
+    trade.trade_day().unwrap();
+    trade.trade_day().unwrap();
+    assert_money(&trade);
+    for table in schema::tables().unwrap() {
+        assert_keys(&trade, &table);
+    }
+}
+
+#[test]
+fn trade_may_move_between_threads() {
+    let mut trade = open(options());
+    let figures = std::thread::spawn(move || trade.trade_day().unwrap()).join().unwrap();
+    assert_eq!(figures.date, FIRST);
 }
 
 #[test]

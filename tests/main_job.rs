@@ -81,7 +81,7 @@ fn the_mirror_holds_the_same_bytes() {
     let site = Site::with_days(2);
     site.json(&["snapshot"]);
     site.json(&["push"]);
-    let cloud = site.cloud.folder().join("till");
+    let cloud = site.path("cloud").join("till");
     for name in
         files(&site.archive()).iter().filter(|name| name.starts_with("tables/") || name.starts_with("snapshots/"))
     {
@@ -91,7 +91,7 @@ fn the_mirror_holds_the_same_bytes() {
 
 #[test]
 fn nightly_does_all_of_it_and_goes_on_where_a_part_fails() {
-    let site = Site::with_days(2);
+    let mut site = Site::with_days(2);
     let night = site.json(&["nightly", "--tag", "nightly"]);
     assert_eq!(night["snapshot"]["snapshot"], 1);
     assert_eq!(night["push"][0]["backlog"], 0);
@@ -99,7 +99,7 @@ fn nightly_does_all_of_it_and_goes_on_where_a_part_fails() {
 
     // The cloud is away: archive and replica are served all the same, and the exit code says "try later".
     site.till.trade().trade_day().unwrap();
-    site.cloud.stop_listening();
+    site.cloud_off();
     let ran = site.run(&["nightly", "--json"]);
     assert_eq!(ran.code, 75, "{ran:?}");
     let night = ran.json();

@@ -15,11 +15,17 @@ use crate::{
     model::table::Table,
 };
 
+/// Whether every column of the table's primary key is kept, so that no two rows may share their key bytes.
+#[must_use]
+pub fn has_whole_key(table: &Table) -> bool {
+    !table.key.is_empty() && table.key.iter().all(|name| table.column(name).is_some())
+}
+
 /// The columns whose cells make a row's key bytes: the primary key in key order, or every column in byte order of the names
-/// where there is no primary key.
+/// where there is no primary key or some of it is left out.
 #[must_use]
 pub fn key_columns(table: &Table) -> Vec<&str> {
-    if !table.key.is_empty() {
+    if has_whole_key(table) {
         return table.key.iter().map(String::as_str).collect();
     }
     let mut names: Vec<&str> = table.columns.iter().map(|column| column.name.as_str()).collect();

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
     layout, put,
-    snapshot::{FORMAT, Snapshot, TableEntry},
+    snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
 };
 use crate::error::{Error, Kind, OrFail, Result};
 
@@ -266,6 +266,15 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
         return Some("has other rows than its chunks".into());
     }
     entry.chunks.iter().find_map(|chunk| {
+        let fits = match (&entry.ladder, chunk.block) {
+            (Ladder::Range { .. }, Block::Range { lo, hi }) => lo <= hi,
+            (Ladder::Hash { bits }, Block::Hash { bucket }) => *bits < 32 && bucket >> bits == 0,
+            (Ladder::Whole, Block::Whole {}) => true,
+            _ => false,
+        };
+        if !fits {
+            return Some(format!("has the block {:?} on the ladder {:?}", chunk.block, entry.ladder));
+        }
         let named = layout::parse_chunk_file(&chunk.file_name()) == Some((&chunk.file, chunk.bytes));
         (!named || chunk.rows == 0).then(|| format!("names the chunk {:?}", chunk.file_name()))
     })

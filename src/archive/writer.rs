@@ -332,9 +332,7 @@ impl Shared {
         let buckets: Vec<u32> = keys.iter().map(|key| blocks::bucket(&blake3::hash(key), bits)).collect();
         let mut order: Vec<usize> = (0..keys.len()).collect();
         order.sort_by(|a, b| (buckets[*a], &keys[*a]).cmp(&(buckets[*b], &keys[*b])));
-        if !self.table.key.is_empty() {
-            self.refuse_twins(&keys, &order)?;
-        }
+        self.refuse_twins(&keys, &order)?;
         let sorted = row_key::reorder(&rows, &order)?;
         let mut cut = Vec::new();
         let mut start = 0;
@@ -348,8 +346,9 @@ impl Shared {
         Ok(cut)
     }
 
+    /// Rows in order must differ in their key, where there is one.
     fn refuse_twins(&self, keys: &[Vec<u8>], order: &[usize]) -> Result<()> {
-        if order.windows(2).any(|pair| keys[pair[0]] == keys[pair[1]]) {
+        if row_key::has_whole_key(&self.table) && order.windows(2).any(|pair| keys[pair[0]] == keys[pair[1]]) {
             return Err(Error::new(Kind::Source, format!("a key of table {} came twice", self.table.name))
                 .hint("run again; if it stays, check the table for corruption (DBCC CHECKTABLE)")
                 .temporary());

@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The server's log is started afresh above this size.
 const LOG_LIMIT: u64 = 4_000_000;
 
+/// Above the largest process id Linux gives out.
+const IMPOSSIBLE_PROCESS: u32 = 1 << 22;
+
 /// Appended once to the server's configuration: small, local, and safe against power cuts.
 const SETTINGS: &str = "
 # tillvault: a private server for one replica.
@@ -82,12 +85,14 @@ impl Cluster {
         let in_use = lock_file(&folder, "use.lock")?;
         in_use.lock_shared().or_fail(Kind::Replica, || format!("cannot lock {}", folder.display()))?;
         let programs = Programs::find(bin, made_by(&folder.join("cluster"))?)?;
-        let mut cluster = Self { programs, folder, socket: PathBuf::new(), in_use, left: false };
+        // Until the end of this function there is nothing to leave: the lock on starting is held, and dropping suffices.
+        let mut cluster = Self { programs, folder, socket: PathBuf::new(), in_use, left: true };
         cluster.make()?;
         cluster.socket = match cluster.running() {
             Some(socket) => socket,
             None => cluster.start(&name)?,
         };
+        cluster.left = false;
         Ok(cluster)
     }
 
@@ -160,6 +165,7 @@ impl Cluster {
 
     fn start(&self, name: &str) -> Result<PathBuf> {
         let socket = self.socket_folder(name)?;
+        self.disown_dead_server()?;
         let log = self.folder.join("postgres.log");
         if fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT) {
             // Only a log; when it cannot be removed it grows on.
@@ -172,6 +178,22 @@ impl Cluster {
         start.arg("-o").arg(format!("-p {PORT} -c unix_socket_directories={}", socket.display()));
         run(&mut start, || format!("the private PostgreSQL server does not start; its log is {}", log.display()))?;
         Ok(socket)
+    }
+
+    /// Helps `PostgreSQL` see that the server before has died when nobody has collected its process (a zombie, as in
+    /// containers whose first process does not). Only the process id is replaced, by one that cannot exist: whether orphans
+    /// of that server still use its memory is checked by `PostgreSQL` from the other lines.
+    fn disown_dead_server(&self) -> Result<()> {
+        let file = self.data().join("postmaster.pid");
+        let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
+        let Some((process, rest)) = text.split_once('\n') else { return Ok(()) };
+        let state = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
+        // The state follows the program's name, which stands in brackets.
+        if state.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('Z')) {
+            fs::write(&file, format!("{IMPOSSIBLE_PROCESS}\n{rest}"))
+                .or_fail(Kind::Replica, || format!("cannot correct {}", file.display()))?;
+        }
+        Ok(())
     }
 
     fn stop(&self) -> Result<()> {

@@ -19,8 +19,6 @@ pub(crate) const OLDEST: u32 = 13;
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     folder: PathBuf,
-    /// Major version.
-    pub(crate) major: u32,
     user: Option<SystemUser>,
 }
 
@@ -41,16 +39,19 @@ impl Programs {
     pub(crate) fn find(given: Option<&Path>, wanted: Option<u32>) -> Result<Self> {
         let user = if effective_uid()? == 0 { Some(service_user()?) } else { None };
         if let Some(folder) = given {
-            let major = version(folder).ok_or_else(|| {
-                Error::new(Kind::Config, format!("{} holds no PostgreSQL server programs", folder.display()))
-                    .hint("TILLVAULT_PG_BIN must name the folder of initdb, pg_ctl and postgres")
-            })?;
-            return Ok(Self { folder: folder.to_owned(), major, user });
+            if version(folder).is_none() {
+                return Err(Error::new(
+                    Kind::Config,
+                    format!("{} holds no PostgreSQL server programs", folder.display()),
+                )
+                .hint("TILLVAULT_PG_BIN must name the folder of initdb, pg_ctl and postgres"));
+            }
+            return Ok(Self { folder: folder.to_owned(), user });
         }
         let mut found: Vec<(u32, PathBuf)> =
             candidates().into_iter().filter_map(|folder| Some((version(&folder)?, folder))).collect();
         found.retain(|(major, _)| wanted.map_or(*major >= OLDEST, |wanted| *major == wanted));
-        let (major, folder) = found.into_iter().max_by_key(|(major, _)| *major).ok_or_else(|| match wanted {
+        let (_, folder) = found.into_iter().max_by_key(|(major, _)| *major).ok_or_else(|| match wanted {
             Some(major) => Error::new(Kind::Replica, format!("the server programs of PostgreSQL {major} are gone"))
                 .hint(format!(
                     "the private cluster was made by that version: install the package postgresql-{major}, or remove the cluster's folder and run `tillvault load`"
@@ -58,7 +59,7 @@ impl Programs {
             None => Error::new(Kind::Replica, "no PostgreSQL server programs were found")
                 .hint("install the Debian package postgresql (`apt-get install postgresql`), or set [replica] url to a running server"),
         })?;
-        Ok(Self { folder, major, user })
+        Ok(Self { folder, user })
     }
 
     /// The user the programs run as, when it is not ours.

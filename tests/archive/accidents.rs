@@ -278,7 +278,7 @@ async fn broken_snapshot_files_are_named() {
     let good = fs::read(path(3)).unwrap();
     let compressed = |text: &str| zstd::encode_all(text.as_bytes(), 3).unwrap();
     let text = String::from_utf8(zstd::decode_all(good.as_slice()).unwrap()).unwrap();
-    let cases: [(Vec<u8>, Kind, &str); 8] = [
+    let cases: [(Vec<u8>, Kind, &str); 9] = [
         (good[..good.len() - 9].to_vec(), Kind::Damage, "not zstd"),
         (b"plain".to_vec(), Kind::Damage, "not zstd"),
         (compressed("{\"format\":1"), Kind::Damage, "not a snapshot"),
@@ -286,6 +286,7 @@ async fn broken_snapshot_files_are_named() {
         (compressed(&text.replacen("\"format\":1", "\"format\":2", 1)), Kind::Store, "archive format 2"),
         (compressed(&text.replacen("\"snapshot\":3", "\"snapshot\":4", 1)), Kind::Damage, "number 4"),
         (compressed(&text.replacen("\"Orders\",\"ladder\"", "\"..\",\"ladder\"", 1)), Kind::Damage, "folder"),
+        (compressed(&text.replacen("\"lo\":1,", "", 1)), Kind::Damage, "has the block"),
         (compressed(&text.replacen("\"block\"", "\"encryption\":\"x\",\"block\"", 1)), Kind::Store, "encrypted"),
     ];
     for (bytes, kind, word) in cases {

@@ -162,6 +162,25 @@ async fn ties_of_a_composite_key_have_one_order() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_partly_left_out_still_gives_one_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::create(folder.path(), "Test").unwrap();
+    for key in [["A", "Secret"], ["Secret", "A"]] {
+        let mut links = table("Links", vec![column("A", "int", false), column("B", "nvarchar(9)", false)], &key);
+        links.left_out = vec!["Secret".into()];
+        let rows = |second: [&str; 3]| {
+            let columns: Vec<ArrayRef> =
+                vec![Arc::new(Int32Array::from(vec![1, 2, 2])), Arc::new(StringArray::from(second.to_vec()))];
+            RecordBatch::try_new(links.arrow_schema(), columns).unwrap()
+        };
+        run(&archive, &[(&links, &rows(["x", "b", "b"]))]).await.unwrap();
+        run(&archive, &[(&links, &rows(["x", "b", "a"]))]).await.unwrap();
+        let turned = run(&archive, &[(&links, &rows(["x", "a", "b"]))]).await.unwrap();
+        assert_eq!(turned[0].chunks_encoded, 0);
+    }
+}
+
+#[tokio::test]
 async fn tables_that_differ_by_case_have_folders_that_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::create(folder.path(), "Test").unwrap();

@@ -126,7 +126,8 @@ def content_hash(rows, columns):
 
 
 def row_keys(table, rows, columns):
-    names = table["key"] or sorted((c["name"] for c in table["columns"]), key=lambda name: name.encode("utf-8"))
+    kept = sorted((c["name"] for c in table["columns"]), key=lambda name: name.encode("utf-8"))
+    names = table["key"] if table["key"] and set(table["key"]) <= set(kept) else kept
     keys = [b""] * rows
     for name in names:
         prefix = u32(len(name.encode("utf-8"))) + name.encode("utf-8")

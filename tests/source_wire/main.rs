@@ -404,6 +404,21 @@ async fn a_reader_that_goes_away_half_way_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn a_transaction_whose_reader_went_away_can_be_ended() {
+    let server = snapshot_server(1, |read| match read {
+        0 => (rows(1..=3), Then::Stall),
+        _ => (rows(1..=3), Then::Done),
+    })
+    .await;
+    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    assert!(till.begin().await.unwrap());
+    let table = table();
+    assert!(tokio::time::timeout(Duration::from_millis(200), read(&mut till, &table)).await.is_err());
+    till.end().await.unwrap();
+    assert_eq!(ids(&read(&mut till, &table).await.unwrap()), [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn an_instance_is_found_through_the_browser_whatever_the_port_setting() {
     let server = server(login_ack, |_, _| (rows(1..=3), Then::Done)).await;
     let browser = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -1,6 +1,6 @@
 //! A whole site in a temporary folder: demo till, WebDAV server, settings, and the program as users start it.
 
-#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this")]
 
 use std::{
     fs,
@@ -55,7 +55,7 @@ impl Ran {
 pub struct Site {
     pub runtime: tokio::runtime::Runtime,
     pub till: DemoTill,
-    pub cloud: WebDavServer,
+    cloud: Option<WebDavServer>,
     pub folder: TempDir,
 }
 
@@ -71,8 +71,10 @@ impl Site {
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         let folder = tempfile::Builder::new().permissions(open).tempdir().unwrap();
         let till = runtime.block_on(DemoTill::start(till)).unwrap();
+        fs::create_dir(folder.path().join("cloud")).unwrap();
         let cloud = runtime
             .block_on(WebDavServer::start(WebDavOptions {
+                root: Some(folder.path().join("cloud")),
                 user: "kitchen".into(),
                 password: CLOUD_PASSWORD.into(),
                 ..WebDavOptions::default()
@@ -80,10 +82,22 @@ impl Site {
             .unwrap();
         fs::write(folder.path().join("till.password"), TILL_PASSWORD).unwrap();
         fs::write(folder.path().join("cloud.password"), CLOUD_PASSWORD).unwrap();
-        let site = Self { runtime, till, cloud, folder };
+        let site = Self { runtime, till, cloud: Some(cloud), folder };
         site.write_settings("");
         site.run(&["init"]).done();
         site
+    }
+
+    /// The WebDAV server; its files lie in the folder `cloud`.
+    pub fn cloud(&self) -> &WebDavServer {
+        self.cloud.as_ref().expect("the cloud was switched off")
+    }
+
+    /// Switches the WebDAV server off.
+    pub fn cloud_off(&mut self) {
+        if let Some(cloud) = self.cloud.take() {
+            self.runtime.block_on(cloud.stop());
+        }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -104,7 +118,7 @@ impl Site {
              [[remote]]\nname = 'cloud'\nurl = '{}'\nusername = 'kitchen'\npassword_file = 'cloud.password'\n\
              [reports]\nsambapos_tracked_categories = 'Starters,Mains,Desserts'\n",
             self.till.port(),
-            format!("{}till", self.cloud.url()),
+            format!("{}till", self.cloud().url()),
         );
         fs::write(self.path("tillvault.toml"), text).unwrap();
     }

@@ -106,6 +106,16 @@ pub(super) struct Payment {
     pub(super) posting: Posting,
 }
 
+/// A note of what a share has paid for; gone when the ticket closes.
+#[derive(Clone, Debug)]
+pub(super) struct PaidItem {
+    pub(super) id: i32,
+    /// Menu item.
+    pub(super) item: i32,
+    /// Thousandths.
+    pub(super) quantity: i64,
+}
+
 /// Change given through another account than the payment's.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
@@ -152,6 +162,7 @@ pub(super) struct Ticket {
     pub(super) service: i64,
     pub(super) calculations: Vec<Calculation>,
     pub(super) payments: Vec<Payment>,
+    pub(super) paid_items: Vec<PaidItem>,
     pub(super) change: Option<Change>,
     pub(super) document: i32,
     pub(super) sale: Option<Posting>,

@@ -12,7 +12,8 @@ use super::{
 };
 
 /// The tables that hang on a ticket, with the column that refers to it.
-const CHILDREN: [(&str, &str); 5] = [
+const CHILDREN: [(&str, &str); 6] = [
+    ("PaidItems", "TicketId"),
     ("Orders", "TicketId"),
     ("Payments", "TicketId"),
     ("ChangePayments", "TicketId"),
@@ -54,6 +55,18 @@ pub(super) fn write(desk: &mut Desk, ticket: &Ticket) {
                 ("EntityName", text(Some(&entity.name))),
                 ("EntityCustomData", text(entity.custom_data.as_deref())),
                 ("Ticket_Id", ticket.id.into()),
+            ],
+        );
+    }
+    for item in &ticket.paid_items {
+        let row = desk.row("PaidItems");
+        desk.add(
+            row,
+            [
+                ("Id", item.id.into()),
+                ("TicketId", ticket.id.into()),
+                ("Key", Value::Text(item.item.to_string())),
+                ("Quantity", milli(item.quantity)),
             ],
         );
     }

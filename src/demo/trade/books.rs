@@ -72,6 +72,12 @@ impl Books {
         }
     }
 
+    /// The till went back to a backup: tickets written since are no longer in it, the others are as they were.
+    pub(super) fn restore(&mut self, backup: &Books) {
+        self.clear(None);
+        self.entries.extend(backup.entries.iter().map(|(serial, entry)| (*serial, entry.clone())));
+    }
+
     fn closed(&self, from: Date, to: Date, scope: Scope) -> impl Iterator<Item = &Entry> {
         self.entries.values().filter(move |entry| {
             let day = entry.date.date();

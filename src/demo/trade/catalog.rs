@@ -137,7 +137,8 @@ pub(super) fn write(desk: &mut Desk, opened: At) -> Catalog {
     catalog_setup::write(desk);
     let mut catalog = Catalog::default();
     write_accounts(desk);
-    write_money(desk);
+    write_taxes(desk);
+    write_payment_types(desk);
     write_entities(desk, &mut catalog, opened);
     write_menu(desk, &mut catalog);
     write_screen(desk, &catalog);
@@ -209,7 +210,7 @@ fn write_accounts(desk: &mut Desk) {
     }
 }
 
-fn write_money(desk: &mut Desk) {
+fn write_taxes(desk: &mut Desk) {
     for (order, (name, rate)) in (0..).zip(TAXES) {
         let id = desk.insert(
             "TaxTemplates",
@@ -245,6 +246,9 @@ fn write_money(desk: &mut Desk) {
         let row = desk.row("CalculationSelectorCalculationTypes");
         desk.add(row, [("CalculationSelector_Id", selector.into()), ("CalculationType_Id", id.into())]);
     }
+}
+
+fn write_payment_types(desk: &mut Desk) {
     for (order, (name, transaction)) in (0..).zip(PAYMENT_TYPES) {
         let target = transaction.3;
         let settings = (name == "Credit Card").then(|| {

@@ -1,8 +1,10 @@
 //! The part of the catalog that describes the house: users, tills, numbers, states, printers, rules, stock.
 
 use duckdb::types::Value;
+use jiff::civil::Date;
 
 use super::{
+    at::At,
     catalog::{ROOMS, SALE, TABLES, USERS},
     desk::{Desk, cents, milli, text},
 };
@@ -40,6 +42,7 @@ pub(super) fn write(desk: &mut Desk) {
     write_stock(desk);
     write_automation(desk);
     write_printing(desk);
+    write_connections(desk);
 }
 
 fn write_versions(desk: &mut Desk) {
@@ -270,6 +273,31 @@ fn write_automation(desk: &mut Desk) {
             ("Code", word("function load() {\r\n\treturn 1;\r\n}")),
             ("Name", word("Startup")),
         ],
+    );
+}
+
+fn write_connections(desk: &mut Desk) {
+    desk.insert(
+        "GraphqlClients",
+        [
+            ("Identifier", word("web-orders")),
+            ("Secret", word("demo-only-secret")),
+            ("ApplicationType", Value::Int(1)),
+            ("Active", true.into()),
+            ("RefreshTokenLifeTime", Value::Int(7_200)),
+            ("AllowedOrigin", word("*")),
+            ("Name", word("Web orders")),
+        ],
+    );
+    // Never ran: an old minimum date (DOMAIN §8).
+    let never = At::on(Date::constant(1900, 1, 1), 0);
+    desk.insert(
+        "Triggers",
+        [("Expression", word("0 4 * * *")), ("LastTrigger", never.into()), ("Name", word("Nightly"))],
+    );
+    desk.insert(
+        "ProductTimers",
+        [("PriceDuration", cents(6_000)), ("MinTime", cents(100)), ("Name", word("Meeting room"))],
     );
 }
 

@@ -13,6 +13,9 @@ pub enum Clear {
     Reseed,
     /// `TRUNCATE` for the leaves, whose Ids restart; `DELETE` for tables that a foreign key refers to, whose Ids go on.
     TruncateLeaves,
+    /// A careless script: tickets and their lines go by `DELETE`, but the entities on tickets stay with `Ticket_Id` NULL, and
+    /// the ledger, stock and work periods stay altogether.
+    LeaveOrphans,
     /// Only closed tickets and other business before a date; nothing restarts.
     Before(Date),
 }
@@ -66,6 +69,15 @@ pub(super) fn everything(desk: &mut Desk, reseed: bool, truncate: bool) {
             desk.restart(table);
         }
     }
+}
+
+/// Removes tickets and their lines, leaves orphans behind.
+pub(super) fn tickets_only(desk: &mut Desk) {
+    for table in ["PaidItems", "ChangePayments", "Payments", "Calculations", "Orders"] {
+        desk.statement(format!("DELETE FROM dbo.\"{table}\""));
+    }
+    desk.statement(r#"UPDATE dbo."TicketEntities" SET "Ticket_Id" = NULL"#);
+    desk.statement(r#"DELETE FROM dbo."Tickets""#);
 }
 
 /// Removes the business before a date: closed tickets with their children and ledger, old documents, ended periods.

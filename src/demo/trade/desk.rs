@@ -45,6 +45,9 @@ impl From<At> for Value {
     }
 }
 
+/// The last identity value of each table.
+pub(super) type Counters = BTreeMap<String, i32>;
+
 /// A row under construction.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -60,7 +63,7 @@ pub(super) struct Desk {
     tables: Vec<Table>,
     templates: Vec<Vec<Value>>,
     places: HashMap<String, usize>,
-    counters: BTreeMap<String, i32>,
+    counters: Counters,
     pending: Vec<Vec<Vec<Value>>>,
     removals: Vec<String>,
     mistake: Option<String>,
@@ -78,7 +81,7 @@ impl Desk {
             tables,
             templates,
             places,
-            counters: BTreeMap::new(),
+            counters: Counters::new(),
             pending,
             removals: Vec::new(),
             mistake: None,
@@ -105,6 +108,21 @@ impl Desk {
     /// The last identity value given out in a table, 0 if none.
     pub(super) fn last_id(&self, table: &str) -> i32 {
         self.counters.get(table).copied().unwrap_or(0)
+    }
+
+    /// The identity counters, for a backup.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Puts the identity counters back to a backup's.
+    pub(super) fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+    }
+
+    /// The names of all tables.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        self.tables.iter().map(|table| table.name.name.clone()).collect()
     }
 
     /// A row of `table` with nothing but defaults.

@@ -31,7 +31,7 @@ struct EntityState {
 }
 
 /// The house's present state.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct House {
     period: Option<WorkPeriod>,
     period_number: i32,
@@ -69,15 +69,20 @@ impl House {
 
     /// A full clear: numbers and the work period's number restart, states and balances are gone (DOMAIN §3).
     pub(super) fn forget_trade(&mut self) {
-        for numerator in [TICKET_NUMERATOR, ORDER_NUMERATOR] {
-            self.numbers.insert(numerator, 0);
-            self.numbers_changed.insert(numerator);
-        }
+        self.restart_numbers();
         self.period = None;
         self.period_number = 0;
         self.states.clear();
         self.states_changed.clear();
         self.balances.clear();
+    }
+
+    /// Tickets and orders are numbered from 1 again.
+    pub(super) fn restart_numbers(&mut self) {
+        for numerator in [TICKET_NUMERATOR, ORDER_NUMERATOR] {
+            self.numbers.insert(numerator, 0);
+            self.numbers_changed.insert(numerator);
+        }
     }
 
     /// Reads the rooms' balances from the ledger that is left.

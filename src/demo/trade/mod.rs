@@ -5,7 +5,7 @@
 //! store them (DOMAIN §2 to §8). [`Trade::open_day`] stops in the middle of a day, with tables open.
 //!
 //! Promises: equal options and calls give equal rows, to the byte; a day gives the same rows whether it is traded at once
-//! or in parts; each step is one transaction; for every ticket `RemainingAmount = TotalAmount - payments + change`; every
+//! or in parts (rowversions aside: they count steps); each step is one transaction; for every ticket `RemainingAmount = TotalAmount - payments + change`; every
 //! ledger transaction has two values. What the reports must say is kept in books of its own ([`Trade::expected_sales`]).
 //!
 //! It never reads a clock, and never looks at its own rows to decide what happens next (room balances after a partial
@@ -23,6 +23,7 @@ use rust_decimal::Decimal;
 use crate::{error::Result, model::report::SoldGroup};
 
 mod at;
+mod backup;
 mod bill;
 mod bill_rows;
 mod books;
@@ -41,6 +42,7 @@ mod plan;
 mod service;
 
 use at::{At, HOUR};
+pub use backup::Backup;
 use bill::Ticket;
 use books::Books;
 pub use books::Scope;
@@ -84,6 +86,8 @@ pub struct DayFigures {
 }
 
 /// A restaurant that trades.
+///
+/// It may be moved to another thread, not shared between two: put it behind a lock.
 #[derive(Debug)]
 pub struct Trade {
     options: TradeOptions,
@@ -99,6 +103,7 @@ pub struct Trade {
     day: Date,
     begun: bool,
     serial: u64,
+    backups: u32,
     now: At,
     /// Chance of the edits; days have streams of their own.
     dice: Dice,
@@ -126,6 +131,7 @@ impl Trade {
             day: options.first_day,
             begun: false,
             serial: 0,
+            backups: 0,
             now,
             dice: Dice::new(options.seed, u64::MAX),
         })
@@ -192,7 +198,15 @@ impl Trade {
                 self.desk.flush()?;
                 self.house.read_balances(&self.desk, &self.catalog)
             }
-            _ => {
+            Clear::LeaveOrphans => {
+                clear::tickets_only(&mut self.desk);
+                self.tickets.clear();
+                self.agenda.forget_tickets();
+                self.house.restart_numbers();
+                self.books.clear(None);
+                self.save(&[])
+            }
+            Clear::Delete | Clear::Reseed | Clear::TruncateLeaves => {
                 clear::everything(&mut self.desk, clear == Clear::Reseed, clear == Clear::TruncateLeaves);
                 self.tickets.clear();
                 self.agenda.forget_tickets();
@@ -238,7 +252,8 @@ impl Trade {
             uids: self.options.uids,
         };
         while let Some((at, event)) = floor.agenda.next(until) {
-            self.changed.extend(floor.happen(at, event));
+            // A restored till has events of the past ahead of it: they happen now.
+            self.changed.extend(floor.happen(at.max(self.now), event));
         }
         self.now = until;
         self.save(&[])

@@ -41,6 +41,8 @@ pub(super) struct LinePlan {
     pub(super) tags: Vec<LineTag>,
     pub(super) fate: Fate,
     pub(super) refund: bool,
+    /// Milliseconds between writing the line down and sending the round.
+    pub(super) before: i64,
 }
 
 /// A ticket to come.
@@ -62,6 +64,8 @@ pub(super) struct TicketPlan {
     /// Hundredths of a percent.
     pub(super) service: i64,
     pub(super) pay: Pay,
+    /// When one guest pays a share before the rest, if one does.
+    pub(super) part_paid: Option<At>,
     pub(super) closed: At,
 }
 
@@ -126,7 +130,9 @@ fn keep_over_night(dice: &mut Dice, plans: &mut [TicketPlan], date: Date) {
         .collect();
     tabs.sort_by_key(|plan| !plan.entities.iter().any(|entity| entity.account.id != 0));
     let wanted = dice.below(3) + 2;
-    for plan in tabs.into_iter().take(wanted) {
+    for (place, plan) in tabs.into_iter().take(wanted).enumerate() {
+        let last = plan.rounds.last().map_or(plan.opened, |round| round.0);
+        plan.part_paid = (place == 0).then(|| last.plus(20 * MINUTE));
         plan.closed = At::on(date, 24 * HOUR + dice.between(7 * HOUR + 30 * MINUTE, 10 * HOUR));
     }
 }
@@ -194,6 +200,7 @@ fn ticket(dice: &mut Dice, catalog: &Catalog, date: Date) -> TicketPlan {
         discount: if dice.chance(5) && !refund { [500, 1000, 1500][dice.below(3)] } else { 0 },
         service: if meal == Meal::Dinner && covers >= 4 && !refund && dice.chance(70) { 1250 } else { 0 },
         pay: if refund { Pay::Whole(0) } else { pay(dice, has_room) },
+        part_paid: None,
         closed,
     }
 }
@@ -298,6 +305,7 @@ fn rounds(dice: &mut Dice, catalog: &Catalog, meal: Meal, covers: i64, opened: A
         while (lines.len() as u64) < heads.unsigned_abs().min(5) {
             lines.push(line(dice, catalog, meal, *course));
         }
+        lines.sort_by_key(|line| -line.before);
         rounds.push((at, lines));
         at = at.plus(dice.between(9 * MINUTE, 24 * MINUTE));
     }
@@ -320,7 +328,8 @@ fn line(dice: &mut Dice, catalog: &Catalog, meal: Meal, course: Course) -> LineP
         [1_000, 2_000, 3_000, 4_000][dice.weighted([78, 16, 4, 2].into_iter())]
     };
     let fate = if dice.between(1, 120) == 1 { Fate::Stateless } else { Fate::Sold };
-    LinePlan { uid: dice.uid(), item, portion, quantity, tags: line_tags(dice, dish), fate, refund: false }
+    let before = dice.between(0, 40 * SECOND);
+    LinePlan { uid: dice.uid(), item, portion, quantity, tags: line_tags(dice, dish), fate, refund: false, before }
 }
 
 fn line_tags(dice: &mut Dice, dish: &Dish) -> Vec<LineTag> {

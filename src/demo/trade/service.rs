@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     at::{At, HOUR},
-    bill::{Change, Fate, Line, Payment, ROOM_CHARGE, Ticket, user_name},
+    bill::{Change, Fate, Line, PaidItem, Payment, ROOM_CHARGE, Ticket, divide, user_name},
     bill_rows::payment_log,
     catalog::{CHANGE, Catalog, PAYMENT_TYPES, TABLES},
     desk::Desk,
@@ -22,6 +22,8 @@ pub(super) enum Event {
     Round(u64, usize),
     /// Something becomes of a line.
     Mishap(u64, usize, Fate),
+    /// One guest pays a share.
+    PayShare(u64),
     /// The bill is paid and closed.
     Close(u64),
     /// Something besides tickets.
@@ -29,7 +31,7 @@ pub(super) enum Event {
 }
 
 /// Events to come, by moment and then in the order they were thrown.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Agenda {
     queue: BTreeMap<(At, u64), Event>,
     plans: BTreeMap<u64, TicketPlan>,
@@ -51,6 +53,9 @@ impl Agenda {
         }
         for (at, line, fate) in &plan.mishaps {
             self.at((*at).min(plan.closed), Event::Mishap(serial, *line, *fate));
+        }
+        if let Some(at) = plan.part_paid {
+            self.at(at.min(plan.closed), Event::PayShare(serial));
         }
         self.at(plan.closed, Event::Close(serial));
         self.plans.insert(serial, plan);
@@ -92,6 +97,7 @@ impl Floor<'_> {
             Event::Open(serial) => self.open(serial, at),
             Event::Round(serial, round) => self.round(serial, round, at),
             Event::Mishap(serial, line, fate) => self.mishap(serial, line, fate, at),
+            Event::PayShare(serial) => self.pay_share(serial, at),
             Event::Close(serial) => self.close(serial, at),
             Event::Chore(chore) => {
                 self.chore(chore, at);
@@ -127,6 +133,7 @@ impl Floor<'_> {
             service: plan.service,
             calculations: Vec::new(),
             payments: Vec::new(),
+            paid_items: Vec::new(),
             change: None,
             document: self.desk.next_id("AccountTransactionDocuments"),
             sale: None,
@@ -159,6 +166,7 @@ impl Floor<'_> {
             ticket.lines.push(write_down(line, self.catalog, id, order_number, plan.user, at, self.uids));
         }
         ticket.last_order = at;
+        ticket.log(at, plan.user, "ORDER", format!("Order {order_number} sent"));
         ticket.touch(at, plan.user);
         ticket.recalculate(self.desk, at);
         Some(ticket.id)
@@ -180,6 +188,18 @@ impl Floor<'_> {
         }
         ticket.touch(at, 0);
         ticket.recalculate(self.desk, at);
+        Some(ticket.id)
+    }
+
+    /// The first charged line is paid by card; what is paid for is noted until the ticket closes.
+    fn pay_share(&mut self, serial: u64, at: At) -> Option<i32> {
+        let ticket = self.tickets.get_mut(self.agenda.open.get(&serial)?)?;
+        let line = ticket.lines.iter().find(|line| line.value() > 0)?;
+        let share = divide(line.value(), 1_000).min(ticket.remaining());
+        let item = PaidItem { id: self.desk.next_id("PaidItems"), item: line.item, quantity: line.quantity };
+        ticket.paid_items.push(item);
+        add_payment(self.desk, ticket, 1, share, share, at);
+        ticket.touch(at, ticket.user);
         Some(ticket.id)
     }
 
@@ -220,7 +240,7 @@ fn write_down(line: &LinePlan, catalog: &Catalog, id: i32, order_number: i32, us
         quantity: line.quantity,
         order_number,
         user,
-        created: at,
+        created: at.plus(-line.before),
         updated: at,
         fate: line.fate,
         tags: line.tags.clone(),
@@ -293,6 +313,7 @@ fn add_payment(desk: &mut Desk, ticket: &mut Ticket, kind: usize, amount: i64, t
 /// Closes a ticket that is paid.
 pub(super) fn close(ticket: &mut Ticket, at: At) {
     ticket.closed = true;
+    ticket.paid_items.clear();
     let user = ticket.user;
     ticket.touch(at, user);
     ticket.log(at, user, "CLOSE", format!("Closed by {}", user_name(user)));

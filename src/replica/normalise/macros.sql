@@ -6,12 +6,16 @@ CREATE MACRO readable_json(t) AS
     CASE WHEN json_valid(t) THEN t WHEN json_valid(one_line(t)) THEN one_line(t) END;
 CREATE MACRO is_blank(t) AS t IS NULL OR trim(t, ' ' || chr(13) || chr(10) || chr(9)) = '';
 
+-- The elements of a JSON list; none for anything else.
+CREATE MACRO elements(json) AS json_extract(coalesce(json, '[]'), '$[*]');
+-- Adds a member whose value is JSON text to a JSON object, untouched: parsing it again could change its numbers.
+CREATE MACRO with_member(object, name, json) AS
+    left(object, length(object) - 1) || if(object = '{}', '', ',') || CAST(to_json(name) AS VARCHAR) || ':' || json || '}';
+
 -- Adds JSON text that could not be read to raw_data, so that nothing is lost: `parsed` is readable_json(original).
 CREATE MACRO keep_unread(raw, name, original, parsed) AS
     CASE WHEN parsed IS NOT NULL OR is_blank(original) THEN raw
-         ELSE left(raw, length(raw) - 1) || if(raw = '{}', '', ',')
-              || CAST(to_json(name) AS VARCHAR) || ':' || CAST(to_json(original) AS VARCHAR) || '}'
-    END;
+         ELSE with_member(raw, name, CAST(to_json(original) AS VARCHAR)) END;
 
 -- The value of a product tag by a scan of the raw text, exactly as the live reports do it (DOMAIN §9.1):
 -- the next "TV":" after the first "TN":"<tag>", up to the next quote; nothing is decoded, letter case is ignored.

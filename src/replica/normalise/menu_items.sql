@@ -9,8 +9,9 @@ price AS (
 portion AS (
     SELECT p."MenuItemId" AS item_id,
            min_by(coalesce(CAST(x.default_price AS VARCHAR), ''), p."Id") AS first_price,
-           '[' || string_agg(CAST(json_object('id', p."Id", 'name', p."Name", 'multiplier', p."Multiplier",
-               'prices', CAST(coalesce(x.prices, '[]') AS JSON)) AS VARCHAR), ',' ORDER BY p."Id") || ']' AS portions
+           '[' || string_agg(with_member(
+               CAST(json_object('id', p."Id", 'name', p."Name", 'multiplier', p."Multiplier") AS VARCHAR),
+               'prices', coalesce(x.prices, '[]')), ',' ORDER BY p."Id") || ']' AS portions
     FROM "MenuItemPortions" p LEFT JOIN price x ON x.portion_id = p."Id"
     GROUP BY p."MenuItemId"
 ),

@@ -9,12 +9,12 @@ entity AS (
            min_by(e."EntityName", e."Id")
                FILTER (WHERE e."EntityTypeId" = getvariable('customer_entity_type')) AS customer_name,
            min_by(e."AccountId", e."Id") FILTER (WHERE e."AccountId" > 0) AS account_id,
-           '[' || string_agg(CAST(json_object(
+           '[' || string_agg(with_member(CAST(json_object(
                'id', e."Id", 'entity_type_id', e."EntityTypeId", 'entity_id', e."EntityId", 'account_id', e."AccountId",
                'account_type_id', e."AccountTypeId", 'name', e."EntityName",
-               'custom_data', CAST(readable_json(e."EntityCustomData") AS JSON),
                'custom_data_unread', if(readable_json(e."EntityCustomData") IS NULL, nullif(e."EntityCustomData", ''), NULL)
-           ) AS VARCHAR), ',' ORDER BY e."Id") || ']' AS entities
+           ) AS VARCHAR), 'custom_data', coalesce(readable_json(e."EntityCustomData"), 'null')), ',' ORDER BY e."Id") || ']'
+               AS entities
     FROM "TicketEntities" e
     WHERE e."Ticket_Id" IS NOT NULL
     GROUP BY e."Ticket_Id"
@@ -41,8 +41,8 @@ parsed AS MATERIALIZED (
 tagged AS (
     SELECT *,
            -- The first tag named exactly Covers (DOMAIN §9.9).
-           list_filter(json_extract(ticket_tags, '$[*]'), lambda t: json_extract_string(t, '$.TN') = 'Covers')[1] AS covers_tag,
-           list_filter(json_extract(ticket_states, '$[*]'), lambda t: json_extract_string(t, '$.SN') = 'Status')[1] AS status_tag
+           list_filter(elements(ticket_tags), lambda t: json_extract_string(t, '$.TN') = 'Covers')[1] AS covers_tag,
+           list_filter(elements(ticket_states), lambda t: json_extract_string(t, '$.SN') = 'Status')[1] AS status_tag
     FROM parsed
 )
 SELECT

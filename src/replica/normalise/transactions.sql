@@ -4,7 +4,7 @@ rate AS (
     SELECT l.source_id, l.source_ticket_id, l.quantity, l.taxable_price,
            json_decimal(r.rate, '$.TR') AS tax_rate, TRY_CAST(json_extract_string(r.rate, '$.RN') AS INTEGER) AS rounding,
            sum(json_decimal(r.rate, '$.TR')) OVER (PARTITION BY l.source_id) AS total_rate
-    FROM out.lines l, unnest(json_extract(l.taxes, '$[*]')) AS r(rate)
+    FROM out.lines l, unnest(elements(l.taxes)) AS r(rate)
     WHERE l.calculate_price
 ),
 -- Calculations before tax (discounts, service) are spread over the lines in proportion: price * after / plain.
@@ -42,13 +42,15 @@ line_tax AS (
 ),
 -- NULL when the taxes of a counted line could not be read or worked out.
 tax AS (
-    SELECT l.source_ticket_id AS ticket_id,
-           CASE WHEN bool_or(l.taxes_unread AND l.calculate_price) OR coalesce(any_value(x.incomplete), false) THEN NULL
-                ELSE TRY(CAST(coalesce(any_value(x.amount), 0) AS DECIMAL(16, 2))) END AS amount
-    FROM out.lines l
-    LEFT JOIN (SELECT source_ticket_id, sum(amount) AS amount, bool_or(amount IS NULL) AS incomplete
-               FROM line_tax GROUP BY source_ticket_id) x ON x.source_ticket_id = l.source_ticket_id
-    GROUP BY l.source_ticket_id
+    SELECT ticket_id, if(unknown, NULL, TRY(CAST(coalesce(amount, 0) AS DECIMAL(16, 2)))) AS amount
+    FROM (
+        SELECT l.source_ticket_id AS ticket_id, any_value(x.amount) AS amount,
+               bool_or(l.taxes_unread AND l.calculate_price) OR coalesce(any_value(x.incomplete), false) AS unknown
+        FROM out.lines l
+        LEFT JOIN (SELECT source_ticket_id, sum(amount) AS amount, bool_or(amount IS NULL) AS incomplete
+                   FROM line_tax GROUP BY source_ticket_id) x ON x.source_ticket_id = l.source_ticket_id
+        GROUP BY l.source_ticket_id
+    )
 ),
 sorted AS (
     SELECT *, NOT is_void AND (increase_inventory OR coalesce(line_value, 0) < 0) AS is_refund,

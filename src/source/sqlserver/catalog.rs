@@ -29,23 +29,27 @@ pub(super) async fn all_tables(session: &mut Session) -> Result<BTreeMap<TableNa
     let keys = session.ask("read the till's catalog", None, queries::KEYS, &[]).await?;
     let foreign = session.ask("read the till's catalog", None, queries::FOREIGN_KEYS, &[]).await?;
 
-    let mut tables = BTreeMap::new();
+    let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
     for row in &columns {
         let name = table_name(row)?;
-        table_of(&mut tables, &name).columns.push(column(row)?);
+        let column = column(row)?;
+        tables.entry(name).or_insert_with_key(empty).columns.push(column);
     }
     if tables.is_empty() {
         return Err(Error::new(Kind::Source, "the till's database shows no table to this login").hint(
             "is it the right database? the login needs db_datareader: ALTER ROLE db_datareader ADD MEMBER [user]",
         ));
     }
+    // A table made between the questions has no columns here: it is one for the next run.
     for row in &keys {
-        let name = table_name(row)?;
-        table_of(&mut tables, &name).key.push(required(row, "column_name")?);
+        if let Some(table) = tables.get_mut(&table_name(row)?) {
+            table.key.push(required(row, "column_name")?);
+        }
     }
     for row in &foreign {
-        let name = table_name(row)?;
-        add_foreign_key(table_of(&mut tables, &name), row)?;
+        if let Some(table) = tables.get_mut(&table_name(row)?) {
+            add_foreign_key(table, row)?;
+        }
     }
     Ok(tables)
 }
@@ -64,14 +68,8 @@ pub(super) async fn row_counts(session: &mut Session) -> Result<BTreeMap<TableNa
         .collect()
 }
 
-fn table_of<'a>(tables: &'a mut BTreeMap<TableName, Table>, name: &TableName) -> &'a mut Table {
-    tables.entry(name.clone()).or_insert_with(|| Table {
-        name: name.clone(),
-        columns: Vec::new(),
-        key: Vec::new(),
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
-    })
+fn empty(name: &TableName) -> Table {
+    Table { name: name.clone(), columns: Vec::new(), key: Vec::new(), foreign_keys: Vec::new(), left_out: Vec::new() }
 }
 
 /// Rows of one constraint come one after the other, in column order.

@@ -163,7 +163,7 @@ pub(super) fn statement_failed(error: Driver, doing: &Doing<'_>) -> Error {
         .hint("the server may be busy or hang: try again, or raise statement_timeout")
         .temporary(),
         Driver::Io { .. } => Error::new(Kind::Source, lost(doing))
-            .hint("nothing of this run was kept; it can be run again as soon as the till can be reached")
+            .hint("run again as soon as the till can be reached")
             .caused_by(error)
             .temporary(),
         _ if broken_text(&error) => {

@@ -153,7 +153,7 @@ impl Pages<'_> {
         }
         self.last = Some(key);
         self.rows += rows as u64;
-        self.page_rows = (BATCH_BYTES / (bytes / rows).max(1)).clamp(LEAST_PAGE_ROWS, PAGE_ROWS).next_power_of_two();
+        self.page_rows = next_page_rows(rows, bytes);
         Ok(Some(batch))
     }
 
@@ -221,6 +221,12 @@ impl Pages<'_> {
             }
         }
     }
+}
+
+/// Rows of the next page after one of `rows` rows (at least one) and `bytes` bytes. Few sizes occur, so that the server
+/// keeps few plans.
+fn next_page_rows(rows: usize, bytes: usize) -> usize {
+    (BATCH_BYTES / (bytes / rows).max(1)).clamp(LEAST_PAGE_ROWS, PAGE_ROWS).next_power_of_two()
 }
 
 /// The key of a batch's last row. Keys cannot be NULL.
@@ -384,6 +390,14 @@ mod tests {
         assert_eq!(bounds(SqlType::Int, Some(i64::MAX), None), None);
         assert_eq!(bounds(SqlType::TinyInt, None, Some(-1)), None);
         assert_eq!(bounds(SqlType::Int, Some(9), Some(9)), None);
+    }
+
+    #[test]
+    fn fat_rows_come_in_smaller_pages() {
+        assert_eq!(next_page_rows(512, 512 * 100), 4096);
+        assert_eq!(next_page_rows(512, 512 * 20_000), 512);
+        assert_eq!(next_page_rows(100, 100 * 2_000_000), 16);
+        assert_eq!(next_page_rows(1, 0), 4096);
     }
 
     #[test]

@@ -246,16 +246,27 @@ impl Session {
     /// # Errors
     /// `Source` when the server refuses.
     pub(super) async fn end(&mut self) -> Result<()> {
-        if self.state.transaction == Transaction::Doubtful {
-            self.state.transaction = self.ask_transaction().await;
+        let mut transaction = self.state.transaction;
+        if transaction == Transaction::None {
+            return Ok(());
         }
-        let outcome = match self.state.transaction {
+        if self.state.in_use || self.state.broken {
+            // Closing the connection ends it on the server, too.
+            transaction = Transaction::Lost;
+        }
+        if transaction == Transaction::Doubtful {
+            transaction = self.ask_transaction().await;
+        }
+        self.state.transaction = transaction;
+        let outcome = match transaction {
             Transaction::Open => self.run("end the read transaction", queries::COMMIT).await,
             _ => Ok(()),
         };
-        if outcome.is_err() || self.state.transaction == Transaction::Lost {
+        if outcome.is_err() || transaction == Transaction::Lost {
             // Its isolation level may still be set: a fresh connection is clean.
             self.client = None;
+            self.state.in_use = false;
+            self.state.broken = false;
         }
         self.state.transaction = Transaction::None;
         outcome

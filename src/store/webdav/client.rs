@@ -6,20 +6,16 @@
 //! credentials appear in no error, log or `Debug`.
 
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
     fmt,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc, Once, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
 use object_store::{PutPayload, path::Path};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
@@ -31,6 +27,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::{
+    body::{Progress, Upload},
     listing,
     problem::{self, Code, Problem},
 };
@@ -43,8 +40,6 @@ use crate::{
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// An error's body is read up to this length; more says nothing new.
 const ERROR_BODY: usize = 64 * 1024;
-/// Bodies are handed out in pieces of this size, so that a stalled upload shows.
-const PIECE: usize = 64 * 1024;
 
 /// Time limits per phase. An answer may take longer after a big body: `answer` + 1 s per MB sent.
 #[derive(Clone, Copy, Debug)]
@@ -240,7 +235,6 @@ impl Client {
         let length = request.body.as_ref().map(|body| body.content_length() as u64);
         let name = Method::from_bytes(method.as_bytes())
             .map_err(|_| Problem::new(Code::Unexpected, format!("{what}: not an HTTP method")))?;
-        let progress = Arc::new(Progress::default());
         let mut builder = self
             .http
             .request(name, request.url)
@@ -249,13 +243,12 @@ impl Client {
         if !has_own_encoding {
             builder = builder.header(ACCEPT_ENCODING, "identity");
         }
-        match request.body {
-            Some(body) => {
-                builder = builder
-                    .header(CONTENT_LENGTH, body.content_length())
-                    .body(reqwest::Body::wrap(Upload::new(body, Arc::clone(&progress))));
-            }
-            None => progress.done.store(true, Ordering::Release),
+        let mut progress = Arc::new(Progress::done());
+        if let Some(body) = request.body {
+            progress = Arc::default();
+            builder = builder
+                .header(CONTENT_LENGTH, body.content_length())
+                .body(reqwest::Body::wrap(Upload::new(body, Arc::clone(&progress))));
         }
         self.requests.record(method, length.unwrap_or(0));
         let answer = self.watch(builder.send(), &progress, length.unwrap_or(0), &what).await?;
@@ -293,7 +286,7 @@ impl Client {
     }
 
     /// Sorts answers into usable ones and problems.
-    async fn judge(&self, answer: Response, method: &str, what: &str) -> Result<Response, Problem> {
+    async fn judge(&self, mut answer: Response, method: &str, what: &str) -> Result<Response, Problem> {
         let status = answer.status();
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let target = answer.headers().get(LOCATION).and_then(|target| target.to_str().ok());
@@ -314,10 +307,14 @@ impl Client {
         }
         if status.is_success() {
             self.signed_in.store(true, Ordering::Release);
+            if !matches!(method, "GET" | "PROPFIND") {
+                // Nobody wants this body, but unread it would cost the connection.
+                self.read_start(&mut answer).await;
+            }
             return Ok(answer);
         }
         let kind = content_type(&answer);
-        let body = self.read_start(answer).await;
+        let body = self.read_start(&mut answer).await;
         let problem = problem::from_status(what, status, &kind, &body);
         match problem.code() {
             code @ (Code::Credentials | Code::Throttled) => {
@@ -341,7 +338,7 @@ impl Client {
         url.to_string()
     }
 
-    async fn read_start(&self, mut answer: Response) -> String {
+    async fn read_start(&self, answer: &mut Response) -> String {
         let mut body = Vec::new();
         while body.len() < ERROR_BODY {
             match tokio::time::timeout(self.timeouts.answer, answer.chunk()).await {
@@ -401,6 +398,15 @@ fn clean_base(url: &Url) -> Result<Url> {
     Ok(base)
 }
 
+fn is_loopback(base: &Url) -> bool {
+    match base.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
 fn build_http(base: &Url, settings: &ClientSettings<'_>) -> Result<reqwest::Client> {
     static PROVIDER: Once = Once::new();
     // An error means that the program has chosen its provider already.
@@ -414,6 +420,10 @@ fn build_http(base: &Url, settings: &ClientSettings<'_>) -> Result<reqwest::Clie
         .connect_timeout(settings.timeouts.connect)
         // Apache closes idle connections after 5 s; ours must be gone before.
         .pool_idle_timeout(Duration::from_secs(4));
+    if is_loopback(base) {
+        // A proxy could not reach this machine's own server.
+        builder = builder.no_proxy();
+    }
     if base.scheme() == "http" {
         // Plain http needs no certificates, and the machine may have none.
         builder = builder.tls_certs_only([]);
@@ -423,60 +433,6 @@ fn build_http(base: &Url, settings: &ClientSettings<'_>) -> Result<reqwest::Clie
         builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?);
     }
     builder.build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
-}
-
-/// How much of a body has been taken.
-#[derive(Debug, Default)]
-struct Progress {
-    taken: AtomicU64,
-    done: AtomicBool,
-}
-
-impl Progress {
-    fn mark(&self) -> (u64, bool) {
-        (self.taken.load(Ordering::Acquire), self.done.load(Ordering::Acquire))
-    }
-}
-
-/// A request body of known length that reports how far it has got.
-struct Upload {
-    parts: VecDeque<Bytes>,
-    left: u64,
-    progress: Arc<Progress>,
-}
-
-impl Upload {
-    fn new(payload: PutPayload, progress: Arc<Progress>) -> Self {
-        let left = payload.content_length() as u64;
-        progress.done.store(left == 0, Ordering::Release);
-        Self { parts: payload.into_iter().filter(|part| !part.is_empty()).collect(), left, progress }
-    }
-}
-
-impl hyper::body::Body for Upload {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let this = self.get_mut();
-        let Some(front) = this.parts.front_mut() else { return Poll::Ready(None) };
-        let piece = front.split_to(front.len().min(PIECE));
-        if front.is_empty() {
-            this.parts.pop_front();
-        }
-        this.left -= piece.len() as u64;
-        this.progress.taken.fetch_add(piece.len() as u64, Ordering::AcqRel);
-        this.progress.done.store(this.left == 0, Ordering::Release);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
-    }
 }
 
 #[cfg(test)]

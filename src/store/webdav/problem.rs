@@ -224,7 +224,7 @@ pub(crate) fn from_status(what: &str, status: StatusCode, kind: &str, body: &str
 /// A server's own explanation: the message of a `SabreDAV` error, or that it was a web page.
 fn server_words(kind: &str, body: &str) -> String {
     if kind.contains("html") {
-        return ", with a web page (from a proxy or portal rather than WebDAV)".to_owned();
+        return ", with a web page".to_owned();
     }
     let Some(start) = body.find("<s:message>") else { return String::new() };
     let rest = &body[start + "<s:message>".len()..];

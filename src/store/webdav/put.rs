@@ -113,7 +113,7 @@ impl WebDav {
 
     /// Replaces an object: uploads under a temporary name beside it, then MOVE over it (DESIGN §3).
     pub(super) async fn put_replace(&self, path: &Path, payload: PutPayload) -> object_store::Result<PutResult> {
-        let temporary = Path::from(format!("{path}.{:016x}.tmp", rand::random::<u64>()));
+        let temporary = Path::parse(format!("{path}.{:016x}.tmp", rand::random::<u64>()))?;
         let size = payload.content_length() as u64;
         self.put_create(&temporary, payload).await?;
         match self.move_file(&temporary, path, true).await {
@@ -193,8 +193,8 @@ impl WebDav {
             self.remember_parent(to);
             return Ok(());
         };
-        // 409 is a missing parent; 404 may be, on some servers, or the source is missing.
-        let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing);
+        // A missing parent is 409 by the book, but also 404, 403 or 500 (WEBDAV §7).
+        let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing | Code::Forbidden | Code::Server);
         let Some(parent) = folders::parent(to).filter(|parent| parent_may_miss && !inner.folders.is_known(parent))
         else {
             return Err(problem);

@@ -1,0 +1,79 @@
+//! Request bodies: of known length, handed out in pieces, so that a stalled upload shows.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use object_store::PutPayload;
+
+/// Length of a piece.
+const PIECE: usize = 64 * 1024;
+
+/// How much of a body has been taken.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    taken: AtomicU64,
+    done: AtomicBool,
+}
+
+impl Progress {
+    /// The progress of a request without a body.
+    pub(super) fn done() -> Self {
+        Self { taken: AtomicU64::new(0), done: AtomicBool::new(true) }
+    }
+
+    /// Bytes taken so far, and whether that is all.
+    pub(super) fn mark(&self) -> (u64, bool) {
+        (self.taken.load(Ordering::Acquire), self.done.load(Ordering::Acquire))
+    }
+}
+
+/// A request body of known length that reports how far it has got.
+pub(super) struct Upload {
+    parts: VecDeque<Bytes>,
+    left: u64,
+    progress: Arc<Progress>,
+}
+
+impl Upload {
+    pub(super) fn new(payload: PutPayload, progress: Arc<Progress>) -> Self {
+        let left = payload.content_length() as u64;
+        progress.done.store(left == 0, Ordering::Release);
+        Self { parts: payload.into_iter().filter(|part| !part.is_empty()).collect(), left, progress }
+    }
+}
+
+impl hyper::body::Body for Upload {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let Some(front) = this.parts.front_mut() else { return Poll::Ready(None) };
+        let piece = front.split_to(front.len().min(PIECE));
+        if front.is_empty() {
+            this.parts.pop_front();
+        }
+        this.left -= piece.len() as u64;
+        this.progress.taken.fetch_add(piece.len() as u64, Ordering::AcqRel);
+        this.progress.done.store(this.left == 0, Ordering::Release);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
