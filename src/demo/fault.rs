@@ -26,11 +26,12 @@ pub enum Fault {
     Error(i32, String),
     /// The server says nothing for so long, then goes on.
     Stall(Duration),
-    /// The connection breaks after so many rows of the result.
+    /// The connection breaks after so many rows of one result; when it has fewer, before its end is told.
     DropAfter(u64),
-    /// The connection breaks in the middle of the row after so many.
+    /// The connection breaks in the middle of the row after so many of one result; when it has fewer, before its end is
+    /// told.
     DropInside(u64),
-    /// The server says nothing for `1` after `0` rows, then goes on.
+    /// After so many rows the server says nothing for that time, then goes on.
     StallAfter(u64, Duration),
 }
 

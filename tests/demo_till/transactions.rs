@@ -26,6 +26,11 @@ async fn a_snapshot_transaction_sees_one_state() {
     assert_eq!(count(&mut other).await, 2, "others see it");
     rows(&mut client, "COMMIT TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED;").await;
     assert_eq!(count(&mut client).await, 2);
+    rows(&mut client, "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION;").await;
+    assert_eq!(count(&mut client).await, 2);
+    assert_eq!(error_number(&mut client, "SELECT 1 / ([Version] - 1) FROM VersionInfo").await, 8134);
+    assert_eq!(count(&mut client).await, 2, "an error leaves the connection usable");
+    rows(&mut client, "IF @@TRANCOUNT > 0 ROLLBACK; SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await;
     rows(&mut client, "BEGIN TRANSACTION").await;
     add();
     assert_eq!(count(&mut client).await, 3, "READ COMMITTED sees what is committed");

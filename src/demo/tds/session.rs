@@ -169,7 +169,9 @@ impl Session {
     fn report(&mut self, error: &SqlError, response: &mut Response<'_>) {
         response.flush_done(true);
         token::error(&mut response.out.body, error, &self.shared.engine.options().server_name);
-        if self.settings.abort_on_error || error.number == 1205 {
+        // DuckDB gives a transaction up after some errors, and its state cannot be had again.
+        let lost = self.frozen && self.connection.execute_batch("SELECT 1").is_err();
+        if lost || self.settings.abort_on_error || error.number == 1205 {
             self.end_transaction(false, response.out);
         }
         let out = &mut response.out.body;

@@ -391,11 +391,17 @@ impl Encoder<'_> {
 
 /// Appends `text` as UTF-16; see the module's words on lone surrogates.
 fn put_utf16(out: &mut Vec<u8>, text: &str) {
-    out.reserve(text.len() * 2);
     if text.is_ascii() {
-        out.extend(text.bytes().flat_map(|byte| [byte, 0]));
+        let start = out.len();
+        out.resize(start + text.len() * 2, 0);
+        let mut at = start;
+        for byte in text.as_bytes() {
+            out[at] = *byte;
+            at += 2;
+        }
         return;
     }
+    out.reserve(text.len() * 2);
     for character in text.chars() {
         let code = u32::from(character);
         if let Some(lone) = code.checked_sub(0x0010_0000).filter(|code| (0xD800..=0xDFFF).contains(code)) {
