@@ -32,8 +32,7 @@ fn books(site: &Site, scope: Scope) -> BTreeMap<(String, String), (i64, String)>
 /// The same from a report.
 fn reported(site: &Site, source: &str) -> BTreeMap<(String, String), (i64, String)> {
     let (from, to) = (FIRST.to_string(), LAST.to_string());
-    let arguments =
-        ["report", "top-sellers", "--from", &from, "--to", &to, "--limit", "1000", "--source", source];
+    let arguments = ["report", "top-sellers", "--from", &from, "--to", &to, "--limit", "1000", "--source", source];
     let report = site.json(&arguments);
     assert_eq!(report["source"], source, "{report}");
     let mut found = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! A whole site in a temporary folder: demo till, WebDAV server, settings, and the program as users start it.
 
-#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this")]
 
 use std::{
     fs,
