@@ -5,7 +5,8 @@
 //!
 //! - [`text`]: an aligned table for people. Numbers stand right, NULL reads `NULL`, line ends and other control characters are
 //!   escaped (a value cannot drive the terminal), long values are cut with `…`.
-//! - [`csv_header`], [`csv_rows`]: RFC 4180 with line feeds. NULL is an empty field, the empty text is `""`.
+//! - [`csv_header`], [`csv_rows`]: RFC 4180 with line feeds. NULL is an empty field (a row of one NULL is an empty line), the
+//!   empty text is `""`.
 //! - [`json_rows`]: one object per row. Decimals are strings (so are sums of integers, which DuckDB makes 38-digit numbers);
 //!   NaN and infinities are strings; lists and structs are JSON; a column name that occurs again gets `_2`, `_3`.
 

@@ -11,7 +11,7 @@
 
 use std::{
     cell::Cell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -89,9 +89,14 @@ impl Session {
         connection.execute_batch(&settings).or_fail(Kind::Query, || "DuckDB refused its settings")?;
 
         let mut tables = Vec::with_capacity(entries.len());
+        let mut taken = HashSet::new();
         for entry in entries {
-            let name = entry.table.name.to_string();
-            let sql = view_sql(&folder, entry)?;
+            let mut name = entry.table.name.to_string();
+            // DuckDB ignores letter case in names; of two tables that differ in it alone the later one is `Name_2`.
+            while !taken.insert(name.to_lowercase()) {
+                name.push_str("_2");
+            }
+            let sql = view_sql(&folder, entry, &name)?;
             connection.execute_batch(&sql).or_fail(Kind::Query, || format!("cannot show table {name}"))?;
             tables.push(name);
         }
@@ -145,15 +150,14 @@ fn connect() -> Result<Connection> {
 }
 
 /// The `CREATE VIEW` of one table, after looking at its chunk files.
-fn view_sql(folder: &Path, entry: &TableEntry) -> Result<String> {
-    let name = entry.table.name.to_string();
+fn view_sql(folder: &Path, entry: &TableEntry, name: &str) -> Result<String> {
     let columns: Vec<(&str, String)> = entry
         .table
         .columns
         .iter()
         .filter_map(|column| Some((column.name.as_str(), duckdb_type(&column.sql_type.arrow()?)?)))
         .collect();
-    let mut sql = format!("CREATE VIEW {} AS SELECT ", identifier(&name));
+    let mut sql = format!("CREATE VIEW {} AS SELECT ", identifier(name));
     if let Some(twins) = twins(columns.iter().map(|(name, _)| *name)) {
         // DuckDB ignores letter case in names. The other tables must not suffer from it.
         let message = format!("table {name} cannot be shown: its columns {twins} differ in letter case alone");
@@ -174,7 +178,7 @@ fn view_sql(folder: &Path, entry: &TableEntry) -> Result<String> {
     sql.push_str("* FROM read_parquet([");
     for (position, chunk) in entry.chunks.iter().enumerate() {
         let path = folder.join(&entry.folder).join(chunk.file_name());
-        check_file(&path, &name, chunk.bytes)?;
+        check_file(&path, name, chunk.bytes)?;
         sql.push_str(if position == 0 { "" } else { ", " });
         sql.push_str(&literal(utf8(&path)?));
     }

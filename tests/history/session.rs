@@ -104,6 +104,18 @@ fn views_are_named_as_tables_are_displayed() {
 }
 
 #[test]
+fn tables_that_differ_in_case_alone_are_both_shown() {
+    let mut folder = Folder::new();
+    let tables = vec![
+        folder.table(TableName::dbo("Names"), &[("Id", "int")], &["SELECT 1::INTEGER AS \"Id\""]),
+        folder.table(TableName::dbo("names"), &[("Id", "int")], &["SELECT 2::INTEGER AS \"Id\""]),
+    ];
+    let session = Session::open(&folder.root, &snapshot(1, "2026-10-01T02:00:00Z", tables)).unwrap();
+    assert_eq!(session.tables(), ["Names", "names_2"]);
+    assert_eq!(texts(&session, "SELECT n.Id || '|' || m.Id FROM Names n, names_2 m"), [["1|2"]]);
+}
+
+#[test]
 fn columns_that_differ_in_case_alone_spoil_their_own_table_only() {
     let mut folder = Folder::new();
     let tables = vec![
