@@ -27,7 +27,7 @@ fn first_run_unchanged_run_and_a_day_later() {
     assert_eq!(pushed["uploaded"].as_u64().unwrap(), objects, "{pushed}");
     assert_eq!(pushed["backlog"], 0);
     let loaded = site.json(&["load"]);
-    assert!(loaded["inserted"].as_u64().unwrap() >= 90, "{loaded}");
+    assert!(loaded["inserted"].as_u64().unwrap() > 50, "{loaded}");
 
     // Nothing changed: nothing encoded, nothing written, nothing uploaded, nothing loaded.
     let before = files(&site.archive());

@@ -2,6 +2,8 @@
 //!
 //! All tests share one private cluster, each in a schema of its own; so several processes use it at once.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod replica_support;
 
 use replica_support::{Till, count, decimal, replica, silent, text};

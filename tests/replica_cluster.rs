@@ -1,5 +1,7 @@
 //! The private PostgreSQL cluster and signing in: several processes, dead servers, wrong URLs.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod replica_support;
 
 use std::{

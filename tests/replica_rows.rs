@@ -1,5 +1,7 @@
 //! What the rows of the replica hold: derived money, the catalog, odd text, tills that lack columns.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod replica_support;
 
 use replica_support::{Till, count, replica, silent, text};

@@ -138,16 +138,13 @@ fn of_two_runs_at_once_the_second_says_so() {
     site.till.faults().arm(When::Table("Tickets".into()), Fault::Stall(Duration::from_secs(60)), 1);
     let mut first = site.start(&["snapshot"]);
     let pid = first.id().to_string();
-    let mut second = site.run(&["snapshot"]);
-    for _ in 0..100 {
-        if second.code == 11 {
-            break;
-        }
+    // The first run asks for tickets, so it holds the lock.
+    let asked = || site.till.faults().take_statements().iter().any(|sql| sql.contains("[Tickets]"));
+    assert!((0..600).any(|_| {
         thread::sleep(Duration::from_millis(50));
-        site.till.faults().clear();
-        second = site.run(&["snapshot"]);
-    }
-    second.failed(11, &["another", &pid]);
+        asked()
+    }));
+    site.run(&["snapshot"]).failed(11, &["another", &pid]);
     // Readers are not held up.
     assert_eq!(site.run(&["snapshots"]).code, 0);
     first.kill().unwrap();

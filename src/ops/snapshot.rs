@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::table::{KeyRange, Table},
     observe::{Event, SharedObserver},
-    source::{Source, TableSelection, TillInfo},
+    source::{Source, TableSelection, TillInfo, TradeMark},
 };
 
 /// Tables whose rows belong to one ticket or its ledger document, parents first. They are read in one go and read again
@@ -137,7 +137,7 @@ pub async fn snapshot(
         (false, true) => Consistency::Reread,
         (false, false) => {
             let message = format!(
-                "tickets kept moving through {MAX_READS} reads: lines and payments of open tickets may disagree with their ticket in this snapshot"
+                "tickets kept moving, or could not be watched, through {MAX_READS} reads: lines and payments of open tickets may disagree with their ticket in this snapshot"
             );
             observer.event(Event::Warning { message });
             Consistency::Moving
@@ -233,6 +233,20 @@ fn warn_of_vanished(previous: Option<&Snapshot>, tables: &[Table], observer: &Sh
     }
 }
 
+/// The trade mark, or none when the till does not show its tickets; reading them then says why.
+async fn trade_mark(source: &mut dyn Source) -> Result<Option<TradeMark>> {
+    match source.trade_mark().await {
+        Ok(mark) => Ok(Some(mark)),
+        Err(error) if is_about_one_table(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The till said no for one table alone. Anything else ends the run: the archive, the connection, the login.
+fn is_about_one_table(error: &Error) -> bool {
+    error.kind() == Kind::Source && !error.is_temporary()
+}
+
 /// Whether the tables are, to the chunk, those of the snapshot before.
 fn same_state(before: &Snapshot, entries: &[TableEntry], missing: &[MissingTable]) -> bool {
     before.tables == entries && before.missing == missing
@@ -267,12 +281,12 @@ impl Run<'_> {
         trade.sort_by_key(|table| rank(table));
         let mut settled = in_transaction;
         for _ in 0..MAX_READS {
-            let before = source.trade_mark().await?;
+            let before = if in_transaction { None } else { trade_mark(source).await? };
             for table in &trade {
                 self.read_table(source, table).await?;
             }
-            if in_transaction || source.trade_mark().await? == before {
-                settled = true;
+            settled |= before.is_some() && trade_mark(source).await? == before;
+            if settled || before.is_none() {
                 break;
             }
         }
@@ -294,8 +308,7 @@ impl Run<'_> {
         };
         let result = match result {
             Ok(copied) => Ok(copied),
-            // The till said no for this table alone. Anything else ends the run: the archive, the connection, the login.
-            Err(error) if error.kind() == Kind::Source && !error.is_temporary() => {
+            Err(error) if is_about_one_table(&error) => {
                 let reason = error.message().to_owned();
                 self.observer
                     .event(Event::Warning { message: format!("table {name} is not in this snapshot: {reason}") });

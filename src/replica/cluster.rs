@@ -187,9 +187,7 @@ impl Cluster {
         let file = self.data().join("postmaster.pid");
         let Ok(text) = fs::read_to_string(&file) else { return Ok(()) };
         let Some((process, rest)) = text.split_once('\n') else { return Ok(()) };
-        let state = fs::read_to_string(format!("/proc/{}/stat", process.trim())).unwrap_or_default();
-        // The state follows the program's name, which stands in brackets.
-        if state.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('Z')) {
+        if state(process).is_some_and(|state| state == 'Z') {
             fs::write(&file, format!("{IMPOSSIBLE_PROCESS}\n{rest}"))
                 .or_fail(Kind::Replica, || format!("cannot correct {}", file.display()))?;
         }
@@ -197,9 +195,16 @@ impl Cluster {
     }
 
     fn stop(&self) -> Result<()> {
+        let process = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let mut stop = self.programs.command("pg_ctl", &self.folder);
         stop.args(["stop", "--mode=fast", "--wait", "--timeout=90", "--silent"]).arg("-D").arg(self.data());
         run(&mut stop, || format!("the private PostgreSQL server in {} does not stop", self.folder.display()))?;
+        // pg_ctl waits for the server's note to go, which is shortly before the server itself does.
+        let process = process.lines().next().unwrap_or_default();
+        let began = Instant::now();
+        while state(process).is_some_and(|state| state != 'Z') && began.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(5));
+        }
         // An empty folder in /tmp; it is made again when needed.
         let _ = fs::remove_dir(&self.socket);
         Ok(())
@@ -288,6 +293,13 @@ fn own(folder: &Path, programs: &Programs) -> Result<()> {
     let mut mode = fs::metadata(folder).or_fail(Kind::Replica, failed)?.permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o700);
     fs::set_permissions(folder, mode).or_fail(Kind::Replica, failed)
+}
+
+/// State of a process as the kernel names it (`Z`: ended, not collected by its parent); `None` when there is no such process.
+fn state(process: &str) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.trim())).ok()?;
+    // The state follows the program's name, which stands in brackets.
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// Major version a cluster was made by, if it is there.

@@ -1,4 +1,4 @@
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; a test that cannot go on fails")]
 //! A till in DuckDB's memory whose tables become Parquet chunks and snapshots, and the replica they are loaded into.
 
 use std::{

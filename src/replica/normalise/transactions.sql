@@ -1,21 +1,25 @@
 -- sambapos_transactions: up to three rows per closed ticket, Sale, Refund and Void (DOMAIN §10). The till has no such table.
 WITH
 rate AS (
-    SELECT l.source_id, l.source_ticket_id, l.quantity, l.taxable_price,
-           json_decimal(r.rate, '$.TR') AS tax_rate, TRY_CAST(json_extract_string(r.rate, '$.RN') AS INTEGER) AS rounding,
-           sum(json_decimal(r.rate, '$.TR')) OVER (PARTITION BY l.source_id) AS total_rate
-    FROM out.lines l, unnest(elements(l.taxes)) AS r(rate)
-    WHERE l.calculate_price
+    SELECT source_id, source_ticket_id, quantity, taxable_price, total_rate,
+           json_decimal(rate, '$.TR') AS tax_rate,
+           TRY_CAST(json_extract_string(rate, '$.RN') AS INTEGER) AS rounding
+    FROM (
+        SELECT *, unnest(rates) AS rate,
+               list_sum(list_transform(rates, lambda r: json_decimal(r, '$.TR'))) AS total_rate
+        FROM (SELECT *, elements(taxes) AS rates FROM out.lines WHERE calculate_price AND taxes IS NOT NULL)
+    )
 ),
 -- Calculations before tax (discounts, service) are spread over the lines in proportion: price * after / plain.
 spread AS (
     SELECT t."Id" AS ticket_id, coalesce(t."TaxIncluded", false) AS tax_included,
            plain.amount AS plain,
-           plain.amount + coalesce((SELECT sum(c."CalculationAmount") FROM "Calculations" c
-                                    WHERE c."TicketId" = t."Id" AND NOT coalesce(c."IncludeTax", false)), 0) AS after
+           plain.amount + coalesce(before_tax.amount, 0) AS after
     FROM "Tickets" t
     JOIN (SELECT source_ticket_id, sum(line_value) AS amount FROM out.lines GROUP BY source_ticket_id) plain
       ON plain.source_ticket_id = t."Id"
+    LEFT JOIN (SELECT "TicketId", sum("CalculationAmount") AS amount FROM "Calculations"
+               WHERE NOT coalesce("IncludeTax", false) GROUP BY "TicketId") before_tax ON before_tax."TicketId" = t."Id"
 ),
 -- Tax of one unit to eight decimals in whole numbers: price (5 decimals) * rate (2) * after / plain / (100 + rates or 100).
 unit AS (
