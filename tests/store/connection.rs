@@ -11,7 +11,7 @@ use tillvault::{
 };
 use tokio::io::AsyncWriteExt;
 
-use super::{PASSWORD, chain, content, megabyte, put, settings, start, story};
+use super::{PASSWORD, chain, content, hasty, megabyte, put, settings, start, story};
 
 #[tokio::test]
 async fn after_a_401_or_429_nothing_more_is_sent() {
@@ -97,7 +97,8 @@ async fn a_download_that_breaks_is_an_error() {
 
 #[tokio::test]
 async fn a_silent_server_is_given_up_after_the_time_limit() {
-    let (server, store) = start().await;
+    let server = WebDavServer::start(WebDavOptions::default()).await.unwrap();
+    let store = WebDav::new(&hasty(server.url())).unwrap();
     server.inject(Fault::next("PROPFIND", Action::Stall(Duration::from_secs(60))).times(100));
     let (error, text) = chain(store.list_with_delimiter(None).await.unwrap_err());
     assert!(error.is_temporary() && text.contains("no answer"), "{text}");
@@ -113,9 +114,9 @@ async fn an_upload_that_nobody_reads_is_given_up() {
             held.push(stream);
         }
     });
-    let mut settings = settings(&url, PASSWORD);
-    settings.retry.tries = 1;
-    let store = WebDav::new(&settings).unwrap();
+    let mut hasty = hasty(&url);
+    hasty.retry.tries = 1;
+    let store = WebDav::new(&hasty).unwrap();
     let body: Bytes = vec![7; 32 * 1024 * 1024].into();
     let (error, text) = chain(put(&store, "chunk", &body).await.unwrap_err());
     assert!(error.is_temporary() && text.contains("stands still"), "{text}");
@@ -128,12 +129,12 @@ async fn a_slow_upload_that_moves_is_not_given_up() {
     let slow = SlowProxy::start(&server).await;
     let mut url = server.url().clone();
     url.set_port(Some(slow.port)).unwrap();
-    let store = WebDav::new(&settings(&url, PASSWORD)).unwrap();
-    // The proxy's buffers swallow some megabytes at once; the rest takes more than twice the stall limit.
-    let body: Bytes = vec![9; 16 * 1024 * 1024].into();
+    let store = WebDav::new(&hasty(&url)).unwrap();
+    // The proxy's buffers swallow some megabytes at once; the rest takes longer than the time limits.
+    let body: Bytes = vec![9; 24 * 1024 * 1024].into();
     let started = std::time::Instant::now();
     put(&store, "chunk", &body).await.unwrap();
-    assert!(started.elapsed() > Duration::from_millis(800), "the proxy was not slow: {:?}", started.elapsed());
+    assert!(started.elapsed() > Duration::from_millis(1000), "the proxy was not slow: {:?}", started.elapsed());
     assert_eq!(store.requests().of("PUT"), 1);
 }
 
@@ -160,7 +161,7 @@ impl SlowProxy {
                             if read == 0 || to.write_all(&buffer[..read]).await.is_err() {
                                 break;
                             }
-                            tokio::time::sleep(Duration::from_millis(read as u64 / 15_000)).await;
+                            tokio::time::sleep(Duration::from_millis(read as u64 / 10_000)).await;
                         }
                     };
                     let down = tokio::io::copy(&mut answers, &mut back);

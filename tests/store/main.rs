@@ -27,12 +27,14 @@ fn settings(url: &url::Url, password: &str) -> WebDavSettings {
         password: SecretString::from(password),
         ca_file: None,
         retry: Retry { tries: 4, base: Duration::from_millis(5), cap: Duration::from_millis(20) },
-        timeouts: Timeouts {
-            connect: Duration::from_secs(2),
-            stall: Duration::from_millis(400),
-            answer: Duration::from_millis(400),
-        },
+        timeouts: Timeouts::default(),
     }
+}
+
+/// With time limits short enough to be waited for.
+fn hasty(url: &url::Url) -> WebDavSettings {
+    let (stall, answer) = (Duration::from_millis(700), Duration::from_millis(700));
+    WebDavSettings { timeouts: Timeouts { stall, answer, ..Timeouts::default() }, ..settings(url, PASSWORD) }
 }
 
 async fn start() -> (WebDavServer, WebDav) {
