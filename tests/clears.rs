@@ -51,7 +51,7 @@ fn a_clear_changes_no_earlier_figure(clear: Clear, uids: bool) {
     site.json(&["sync"]);
     let days = ("2026-03-02", "2026-03-04");
     let before = report(&site, "replica", days.0, days.1);
-    assert_eq!(figures(&before), books(&site, days.0, days.1, Scope::Ever));
+    assert_eq!(figures(&before), books(&site, days.0, days.1, Scope::Everything));
     assert_eq!(figures(&before), figures(&report(&site, "live", days.0, days.1)));
     assert!(figures(&before).len() > 10);
 
@@ -69,7 +69,7 @@ fn a_clear_changes_no_earlier_figure(clear: Clear, uids: bool) {
     assert_eq!(figures(&new_day), figures(&report(&site, "live", "2026-03-05", "2026-03-05")));
     assert_eq!(
         figures(&report(&site, "replica", days.0, "2026-03-05")),
-        books(&site, days.0, "2026-03-05", Scope::Ever)
+        books(&site, days.0, "2026-03-05", Scope::Everything)
     );
 
     // From nothing, the same.

@@ -1,5 +1,7 @@
 //! The demo till's server, seen by a real client.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
+
 #[path = "demo_till/support.rs"]
 mod support;
 
@@ -8,6 +10,8 @@ mod signing_in;
 #[path = "demo_till/values.rs"]
 mod values;
 
+#[path = "demo_till/clients.rs"]
+mod clients;
 #[path = "demo_till/faults.rs"]
 mod faults;
 #[path = "demo_till/queries.rs"]

@@ -7,7 +7,10 @@ use std::{collections::BTreeSet, fs, process::Command};
 use support::{Site, files};
 
 fn chunk_files(site: &Site) -> BTreeSet<String> {
-    files(&site.archive()).into_iter().filter(|name| name.ends_with(".parquet") && name.starts_with("tables/")).collect()
+    files(&site.archive())
+        .into_iter()
+        .filter(|name| name.ends_with(".parquet") && name.starts_with("tables/"))
+        .collect()
 }
 
 #[test]
@@ -45,8 +48,7 @@ fn first_run_unchanged_run_and_a_day_later() {
     assert_eq!(taken["snapshot"], 2);
     let new = chunk_files(&site);
     assert!(old.is_subset(&new));
-    let changed: BTreeSet<&str> =
-        new.difference(&old).map(|name| name.split('/').nth(1).unwrap()).collect();
+    let changed: BTreeSet<&str> = new.difference(&old).map(|name| name.split('/').nth(1).unwrap()).collect();
     for table in ["Tickets", "Orders", "Payments", "AccountTransactions", "WorkPeriods"] {
         assert!(changed.contains(table), "{changed:?}");
     }
@@ -66,7 +68,8 @@ fn every_chunk_is_named_by_b3sum_and_length() {
     assert!(chunks.len() > 50);
     for name in chunks {
         let path = site.archive().join(&name);
-        let output = Command::new("b3sum").arg("--no-names").arg(&path).output().expect("b3sum: scripts/setup.sh --tests");
+        let output =
+            Command::new("b3sum").arg("--no-names").arg(&path).output().expect("b3sum: scripts/setup.sh --tests");
         let hash = String::from_utf8(output.stdout).unwrap();
         let length = fs::metadata(&path).unwrap().len();
         assert_eq!(name.rsplit('/').next().unwrap(), format!("{}-{length}.parquet", hash.trim()));
@@ -79,7 +82,9 @@ fn the_mirror_holds_the_same_bytes() {
     site.json(&["snapshot"]);
     site.json(&["push"]);
     let cloud = site.path("cloud").join("till");
-    for name in files(&site.archive()).iter().filter(|name| name.starts_with("tables/") || name.starts_with("snapshots/")) {
+    for name in
+        files(&site.archive()).iter().filter(|name| name.starts_with("tables/") || name.starts_with("snapshots/"))
+    {
         assert_eq!(fs::read(site.archive().join(name)).unwrap(), fs::read(cloud.join(name)).unwrap(), "{name}");
     }
 }
@@ -114,7 +119,9 @@ fn show_list_and_query_agree_with_the_till() {
     let shown = site.json(&["show", "1"]);
     assert_eq!(shown["snapshot"], 1);
     let orders = |arguments: &[&str]| {
-        let answer = site.json(&[&["query", "SELECT count(*) AS n, sum(Price * Quantity) AS total FROM Orders"], arguments].concat());
+        let answer = site.json(
+            &[&["query", "SELECT count(*) AS n, sum(Price * Quantity) AS total FROM Orders"], arguments].concat(),
+        );
         answer["rows"][0].clone()
     };
     let expected: (i64, String) = site

@@ -164,7 +164,7 @@ async fn odd_text_is_kept_and_counted() {
     );
     let mut replica = replica("odd_text").await;
     let outcome = replica.load(till.root(), &till.snapshot(1, 1), &silent()).await.unwrap();
-    let warned = outcome.warnings.join("\n");
+    let warned = outcome.notes.join("\n");
     for column in [
         "Orders.OrderStates",
         "Orders.OrderTags",

@@ -161,7 +161,11 @@ fn an_archive_of_one_database_is_not_continued_with_another() {
     let mut options = support::options();
     options.engine.database = "Other".into();
     let other = site.runtime.block_on(tillvault::demo::DemoTill::start(options)).unwrap();
-    changed(&site, &format!("sambapos_db_port = {}", site.till.port()), &format!("sambapos_db_port = {}", other.port()));
+    changed(
+        &site,
+        &format!("sambapos_db_port = {}", site.till.port()),
+        &format!("sambapos_db_port = {}", other.port()),
+    );
     changed(&site, "sambapos_db_name = 'SambaPOS5'", "sambapos_db_name = 'Other'");
     site.run(&["snapshot"]).failed(20, &["SambaPOS5", "Other"]);
 }

@@ -19,12 +19,7 @@ mod runs;
 mod show;
 mod snapshot;
 
-use std::{
-    io::Write as _,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -148,11 +143,7 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr(cli.global.verbose);
     let progress = Arc::new(Progress::new(cli.global.quiet, cli.global.json));
-    let context = Context {
-        config: cli.global.config,
-        json: cli.global.json,
-        progress: progress.clone(),
-    };
+    let context = Context { config: cli.global.config, json: cli.global.json, progress: progress.clone() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -33,7 +33,8 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let bar = if terminal && !quiet {
             let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {pos}/{len} {msg} {elapsed}") {
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_bar} {pos}/{len} {msg} {elapsed}")
+            {
                 bar.set_style(style);
             }
             bar

@@ -70,7 +70,8 @@ fn request(args: &ReportArgs, config: &Config) -> Result<ReportRequest> {
         ReportName::Categories => Ok(ReportRequest::Categories),
         ReportName::TopSellers => {
             let from = args.from.as_deref().ok_or_else(|| {
-                Error::new(Kind::Usage, "top-sellers needs a first day").hint("give --from 2026-10-01, or --from yesterday")
+                Error::new(Kind::Usage, "top-sellers needs a first day")
+                    .hint("give --from 2026-10-01, or --from yesterday")
             })?;
             let from = day(from, config)?;
             let to = args.to.as_deref().map_or(Ok(from), |text| day(text, config))?;
@@ -91,7 +92,8 @@ fn request(args: &ReportArgs, config: &Config) -> Result<ReportRequest> {
 
 fn day(text: &str, config: &Config) -> Result<Date> {
     let today = Zoned::now().with_time_zone(config.zone()).date();
-    let bad = || Error::new(Kind::Usage, format!("\"{text}\" is not a day")).hint("give 2026-10-01, today or yesterday");
+    let bad =
+        || Error::new(Kind::Usage, format!("\"{text}\" is not a day")).hint("give 2026-10-01, today or yesterday");
     match text {
         "today" => Ok(today),
         "yesterday" => today.yesterday().map_err(|e| bad().caused_by(e)),

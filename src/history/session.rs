@@ -92,9 +92,7 @@ impl Session {
         for entry in entries {
             let name = entry.table.name.to_string();
             let sql = view_sql(&folder, entry)?;
-            connection
-                .execute_batch(&sql)
-                .or_fail(Kind::Query, || format!("cannot show table {name}"))?;
+            connection.execute_batch(&sql).or_fail(Kind::Query, || format!("cannot show table {name}"))?;
             tables.push(name);
         }
         Ok(Self { connection, tables, folder, locked: Cell::new(false), _spill: spill })

@@ -42,9 +42,8 @@ pub fn ticket_marks(root: &Path, tickets: &TableEntry) -> Result<Vec<TicketMark>
     let sql = format!("SELECT {identity}, epoch_us(\"Date\"), \"IsClosed\" FROM \"{view}\"");
     let read = || -> duckdb::Result<Vec<TicketMark>> {
         let mut statement = session.connection().prepare(&sql)?;
-        let rows = statement.query_map([], |row| {
-            Ok(TicketMark { identity: row.get(0)?, date: row.get(1)?, closed: row.get(2)? })
-        })?;
+        let rows = statement
+            .query_map([], |row| Ok(TicketMark { identity: row.get(0)?, date: row.get(1)?, closed: row.get(2)? }))?;
         rows.collect()
     };
     read().or_fail(Kind::Query, || format!("cannot read the tickets of {view}"))

@@ -32,9 +32,8 @@ pub async fn detect(
 ) -> Result<Option<ClearSeen>> {
     let Some(before) = previous.and_then(|snapshot| snapshot.table(TICKETS)) else { return Ok(None) };
     let Some(after) = entries.iter().find(|entry| entry.table.name.to_string() == TICKETS) else { return Ok(None) };
-    let catalog_read = entries
-        .iter()
-        .any(|entry| CATALOG.contains(&entry.table.name.to_string().as_str()) && entry.rows > 0);
+    let catalog_read =
+        entries.iter().any(|entry| CATALOG.contains(&entry.table.name.to_string().as_str()) && entry.rows > 0);
     if before.chunks == after.chunks || !catalog_read || missing.iter().any(|table| table.table == TICKETS) {
         return Ok(None);
     }

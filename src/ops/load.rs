@@ -48,12 +48,7 @@ pub async fn open_replica(config: &Config, archive: &Archive) -> Result<Replica>
 ///
 /// # Errors
 /// As [`open_replica`]; `Damage` when chunks are missing. Snapshots loaded before the failure stay loaded.
-pub async fn load(
-    config: &Config,
-    archive: &Archive,
-    rebuild: bool,
-    observer: &SharedObserver,
-) -> Result<LoadOutcome> {
+pub async fn load(config: &Config, archive: &Archive, rebuild: bool, observer: &SharedObserver) -> Result<LoadOutcome> {
     let started = std::time::Instant::now();
     let mut replica = open_replica(config, archive).await?;
     let result = load_missing(&mut replica, archive, rebuild, observer).await;

@@ -54,7 +54,9 @@ pub async fn report(
 /// The replica and the till's database in it. A private cluster that was never made is not made for a question.
 async fn open_replica(config: &Config) -> Result<(Replica, String)> {
     if config.replica.url.is_none() && !Replica::private_cluster_exists(&config.data) {
-        return Err(Error::new(Kind::Replica, "nothing has been loaded into the replica yet").hint("run `tillvault load`"));
+        return Err(
+            Error::new(Kind::Replica, "nothing has been loaded into the replica yet").hint("run `tillvault load`")
+        );
     }
     let database = match Archive::open(&config.archive) {
         Ok(archive) => archive.latest()?.map(|snapshot| snapshot.source.database),

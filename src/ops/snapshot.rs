@@ -297,7 +297,8 @@ impl Run<'_> {
             // The till said no for this table alone. Anything else ends the run: the archive, the connection, the login.
             Err(error) if error.kind() == Kind::Source && !error.is_temporary() => {
                 let reason = error.message().to_owned();
-                self.observer.event(Event::Warning { message: format!("table {name} is not in this snapshot: {reason}") });
+                self.observer
+                    .event(Event::Warning { message: format!("table {name} is not in this snapshot: {reason}") });
                 Err(MissingTable { table: name.clone(), reason })
             }
             Err(error) => return Err(error),

@@ -48,7 +48,9 @@ pub struct LoadOutcome {
     pub deleted: u64,
     /// Wall time.
     pub seconds: f64,
-    /// What a person should know; each was reported as an event, too.
+    /// Oddities of the till's data that changed no figure; each was reported as an event, too.
+    pub notes: Vec<String>,
+    /// What a person should look at; each was reported as an event, too.
     pub warnings: Vec<String>,
 }
 
@@ -71,6 +73,9 @@ impl Replica {
         match result {
             Ok(mut outcome) => {
                 outcome.seconds = began.elapsed().as_secs_f64();
+                for message in &outcome.notes {
+                    observer.event(Event::Note { message: message.clone() });
+                }
                 for message in &outcome.warnings {
                     observer.event(Event::Warning { message: message.clone() });
                 }
@@ -122,8 +127,8 @@ impl Replica {
             archive,
             previous: before.map(|before| before.row),
         };
-        let mut warnings = Vec::new();
-        let (compared, vanished) = merge_all(&merge, normaliser, snapshot, facts, &mut warnings).await?;
+        let mut remarks = Remarks::default();
+        let (compared, vanished) = merge_all(&merge, normaliser, snapshot, facts, &mut remarks).await?;
         let written = compared.inserted + compared.replaced;
         note_success(&transaction, &schema, &scope, snapshot, facts, &self.config, written).await?;
         transaction.commit().await.map_err(|cause| failed("the load cannot be committed", cause))?;
@@ -138,10 +143,18 @@ impl Replica {
             updated: compared.replaced + compared.revived,
             cleared: vanished.cleared,
             deleted: vanished.deleted,
-            warnings,
+            notes: remarks.notes,
+            warnings: remarks.warnings,
             ..nothing
         })
     }
+}
+
+/// What a load has to say besides its counts.
+#[derive(Default)]
+struct Remarks {
+    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Stages and merges everything the snapshot can be trusted with.
@@ -150,7 +163,7 @@ async fn merge_all(
     normaliser: Normaliser,
     snapshot: &Snapshot,
     facts: Facts,
-    warnings: &mut Vec<String>,
+    remarks: &mut Remarks,
 ) -> Result<(Comparison, Vanished)> {
     let distrust = distrust(snapshot, facts);
     let mut refused = 0;
@@ -170,24 +183,24 @@ async fn merge_all(
     let (normaliser, menu) = stage(merge, normaliser, "menu_items", None, &mut refused).await?;
     let (_, accounts) = stage(merge, normaliser, "accounts", None, &mut refused).await?;
     for (column, count) in merge.unread().await? {
-        warnings.push(format!("{column}: {count} changed rows hold text that is no JSON; the text is kept"));
+        remarks.notes.push(format!("{column}: {count} changed rows hold text that is no JSON; the text is kept"));
     }
     if refused > 0 {
-        warnings.push(format!(
+        remarks.notes.push(format!(
             "{refused} JSON texts were left out because PostgreSQL would not take them; the archive holds them"
         ));
     }
     let large = merge.too_large().await?;
     if large > 0 {
-        warnings.push(format!("{large} changed lines are worth more than 13 digits and have no total"));
+        remarks.warnings.push(format!("{large} changed lines are worth more than 13 digits and have no total"));
     }
     let mut vanished = Vanished::default();
     if let Some(reason) = distrust {
-        warnings.push(reason);
+        remarks.warnings.push(reason);
     } else {
         merge.tickets(&columns).await?;
         vanished = merge.vanished(facts.oldest_closed.map(|time| time.to_string())).await?;
-        note_vanished(snapshot, vanished, warnings);
+        note_vanished(snapshot, vanished, &mut remarks.warnings);
     }
     if readable(snapshot, "MenuItems") {
         merge.catalog("menu_items", &menu, true, &[]).await?;

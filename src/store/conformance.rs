@@ -141,15 +141,15 @@ async fn conditions(store: &dyn ObjectStore) {
 }
 
 async fn listing(store: &dyn ObjectStore) {
-    for name in ["list/a", "list/b/c", "list/b/d/e", "listing/x"] {
+    for name in ["list/z/1", "list/a", "list/b/c", "list/b/d/e", "listing/x"] {
         store.put_opts(&Path::from(name), name.into(), create()).await.unwrap();
     }
-    assert_eq!(names(store, Some("list")).await, set(&["list/a", "list/b/c", "list/b/d/e"]));
+    assert_eq!(names(store, Some("list")).await, set(&["list/a", "list/b/c", "list/b/d/e", "list/z/1"]));
     assert_eq!(names(store, Some("list/a")).await, set(&[]), "a prefix is a folder, not a file");
     assert_eq!(names(store, Some("lis")).await, set(&[]), "prefixes are whole segments");
 
     let listed = store.list_with_delimiter(Some(&Path::from("list"))).await.unwrap();
-    assert_eq!(listed.common_prefixes, [Path::from("list/b")]);
+    assert_eq!(listed.common_prefixes, [Path::from("list/b"), Path::from("list/z")], "sorted");
     let objects: Vec<_> = listed.objects.iter().map(|meta| (meta.location.as_ref(), meta.size)).collect();
     assert_eq!(objects, [("list/a", 6)]);
 
@@ -159,7 +159,7 @@ async fn listing(store: &dyn ObjectStore) {
         .try_collect()
         .await
         .unwrap();
-    assert_eq!(offset, set(&["list/b/d/e"]));
+    assert_eq!(offset, set(&["list/b/d/e", "list/z/1"]));
 }
 
 async fn copy_and_rename(store: &dyn ObjectStore) {
@@ -189,6 +189,14 @@ async fn odd_names(store: &dyn ObjectStore) {
     }
     let expected: BTreeSet<String> = odd.iter().map(|name| format!("odd/{name}")).collect();
     assert_eq!(names(store, Some("odd")).await, expected);
+    // A folder with such a name, and an object that is replaced in it.
+    let folder = Path::from_iter(["odd", "b/c"]);
+    let path = folder.clone().join("file");
+    for text in ["one", "two"] {
+        store.put(&path, text.into()).await.unwrap();
+        assert_eq!(content(store, &path).await, text);
+    }
+    assert_eq!(store.list_with_delimiter(Some(&Path::from("odd"))).await.unwrap().common_prefixes, [folder]);
     assert!(store.head(&Path::from("odd/HE")).await.is_err(), "a name is not decoded twice");
 }
 

@@ -19,10 +19,7 @@ async fn filled() -> (Server, Connection) {
 
 /// Rows received until the end or the error, and whether there was one.
 async fn drain(client: &mut Connection, sql: &str) -> (usize, bool) {
-    let mut stream = match client.simple_query(sql).await {
-        Ok(stream) => stream,
-        Err(_) => return (0, true),
-    };
+    let Ok(mut stream) = client.simple_query(sql).await else { return (0, true) };
     let mut rows = 0;
     loop {
         match stream.try_next().await {

@@ -321,3 +321,44 @@ impl tiberius::ToSql for Day {
         tiberius::ColumnData::DateTime(Some(tiberius::time::DateTime::new(days, 0)))
     }
 }
+
+#[tokio::test]
+async fn pages_in_key_order_cover_a_table() {
+    let server = server().await;
+    let data = server.engine().connection().unwrap();
+    data.execute_batch(
+        "INSERT INTO dbo.AccountTransactionValues BY NAME
+         SELECT range // 2 + 1 AS Id, range AS AccountTransactionId, 7 AS AccountTransactionDocumentId, 1 AS AccountTypeId,
+                2 AS AccountId, TIMESTAMP '2026-03-01 12:00:00' AS Date, 1.25 AS Debit, 0 AS Credit, 0 AS Exchange
+         FROM range(9001)",
+    )
+    .unwrap();
+    let mut client = connect(&server).await;
+    let (mut id, mut transaction, mut total) = (0i32, -1i32, 0);
+    loop {
+        let page = client
+            .query(
+                "SELECT TOP (4096) [Id], [AccountTransactionId], [Debit], [Name] FROM [dbo].[AccountTransactionValues]
+                 WHERE [Id] >= @P1 AND ([Id] > @P1 OR ([AccountTransactionId] > @P2)) AND [Id] <= @P3
+                 ORDER BY [Id], [AccountTransactionId]",
+                &[&id, &transaction, &i64::MAX],
+            )
+            .await
+            .unwrap()
+            .into_first_result()
+            .await
+            .unwrap();
+        for row in &page {
+            let next = (row.get::<i32, _>(0).unwrap(), row.get::<i32, _>(1).unwrap());
+            assert!(next > (id, transaction), "rows come in the order of the key");
+            (id, transaction) = next;
+            assert_eq!(row.get::<Numeric, _>(2), Some(Numeric::new_with_scale(125, 2)));
+            assert_eq!(row.get::<&str, _>(3), None);
+        }
+        total += page.len();
+        if page.len() < 4096 {
+            break;
+        }
+    }
+    assert_eq!((total, id), (9001, 4501));
+}

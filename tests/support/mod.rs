@@ -1,6 +1,6 @@
 //! A whole site in a temporary folder: demo till, WebDAV server, settings, and the program as users start it.
 
-#![allow(dead_code, reason = "each test file uses its part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of this")]
 
 use std::{
     fs,
@@ -115,10 +115,10 @@ impl Site {
              [till]\nsambapos_db_host = '127.0.0.1'\nsambapos_db_port = {}\nsambapos_db_name = 'SambaPOS5'\n\
              sambapos_db_username = 'tillvault'\nsambapos_db_password_file = 'till.password'\nencryption = 'off'\n\
              connect_timeout_seconds = 5\n{more}\n\
-             [[remote]]\nname = 'cloud'\nurl = '{}'\nusername = 'kitchen'\npassword_file = 'cloud.password'\n\
+             [[remote]]\nname = 'cloud'\nurl = '{}till'\nusername = 'kitchen'\npassword_file = 'cloud.password'\n\
              [reports]\nsambapos_tracked_categories = 'Starters,Mains,Desserts'\n",
             self.till.port(),
-            format!("{}till", self.cloud().url()),
+            self.cloud().url(),
         );
         fs::write(self.path("tillvault.toml"), text).unwrap();
     }

@@ -21,12 +21,15 @@ use crate::{
 /// Starts a till and a WebDAV server on loopback, trades some weeks with nightly snapshots, pushes, loads and reports; then
 /// clears the till with restarted Ids, trades on, and shows that the old report is unchanged. The folder stays, with its settings.
 #[derive(Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   tillvault demo
   tillvault demo --folder /tmp/hotel --days 30 --tickets-per-day 250
   tillvault demo serve --folder /tmp/hotel      till and WebDAV server of that folder again, as the story left them
-  tillvault demo till --port 14330              a till alone, for any TDS client (user tillvault, password demo)")]
+  tillvault demo till --port 14330              a till alone, for any TDS client (user tillvault, password demo)"
+)]
 pub(super) struct DemoArgs {
     #[command(flatten)]
     story: StoryArgs,
@@ -94,7 +97,10 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<Rendered> {
             })
             .await?;
             note(context, format!("till on 127.0.0.1 port {}", till.port()));
-            note(context, format!("database {}, user {}, password {}", folder::DATABASE, folder::USER, folder::PASSWORD));
+            note(
+                context,
+                format!("database {}, user {}, password {}", folder::DATABASE, folder::USER, folder::PASSWORD),
+            );
             note(context, "Ctrl-C ends it");
             std::future::pending().await
         }

@@ -55,7 +55,11 @@ pub(super) async fn tell(folder: &Folder, context: &Context) -> Result<Rendered>
     let loaded = teller.load().await?;
     note(
         context,
-        format!("replica: {} new tickets, {} kept as cleared", human_count(loaded.inserted), human_count(loaded.cleared)),
+        format!(
+            "replica: {} new tickets, {} kept as cleared",
+            human_count(loaded.inserted),
+            human_count(loaded.cleared)
+        ),
     );
 
     let after = teller.report(week, SourceChoice::Replica).await?;
@@ -84,7 +88,11 @@ pub(super) async fn tell(folder: &Folder, context: &Context) -> Result<Rendered>
     cloud.stop().await;
     teller.till.stop().await;
     let commands = commands(&folder, last_before, week);
-    let text = format!("\nDone in {seconds:.0} s. The folder stays: {}\nGo on with:\n  {}\n", folder.path().display(), commands.join("\n  "));
+    let text = format!(
+        "\nDone in {seconds:.0} s. The folder stays: {}\nGo on with:\n  {}\n",
+        folder.path().display(),
+        commands.join("\n  ")
+    );
     let outcome = json!({
         "folder": folder.path(),
         "snapshots": folder.told.days + DAYS_AFTER,
@@ -107,7 +115,9 @@ fn commands(folder: &Folder, last_before: u64, week: (Date, Date)) -> Vec<String
         format!("{program} snapshots"),
         format!("{program} query 'SELECT * FROM Tickets' --as-of {last_before}"),
         format!("{program} report top-sellers --from {} --to {} --by revenue --source replica", week.0, week.1),
-        format!("{program} demo serve --folder .      # the servers again; then, in another terminal: doctor, nightly, report --source live"),
+        format!(
+            "{program} demo serve --folder .      # the servers again; then, in another terminal: doctor, nightly, report --source live"
+        ),
     ]
 }
 

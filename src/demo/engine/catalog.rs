@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EngineOptions, expression::quoted};
+use super::{EngineOptions, constant::quoted};
 use crate::{
     demo::schema::quote,
     model::{

@@ -5,7 +5,10 @@ use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionAr
 use super::{
     SqlError,
     catalog::{self, DATABASE_ID},
-    expression::{common_type, compare, convert, fold_key, order_key, quoted},
+    compare::{compare, fold_key, order_key},
+    constant::quoted,
+    convert::convert,
+    expression::common_type,
     translate::{Translator, Typed},
     typing::{self, Family, Kind, family, is_wide, text_type},
 };

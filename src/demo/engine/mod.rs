@@ -9,6 +9,9 @@
 
 pub(super) mod batch;
 mod catalog;
+mod compare;
+mod constant;
+mod convert;
 mod expression;
 mod functions;
 mod select;
@@ -213,10 +216,10 @@ impl SqlError {
         }
         if let Some((_, tail)) = text.split_once("T-SQL ") {
             // Raised by the macros of `functions`: number, blank, message.
-            if let Some((number, message)) = tail.split_once(' ') {
-                if let Ok(number) = number.parse() {
-                    return Self::new(number, 16, message);
-                }
+            if let Some((number, message)) = tail.split_once(' ')
+                && let Ok(number) = number.parse()
+            {
+                return Self::new(number, 16, message);
             }
         }
         Self::internal(text)

@@ -10,7 +10,8 @@ use sqlparser::ast::{
 
 use super::{
     SqlError,
-    expression::{convert, fold_key, order_key},
+    compare::{fold_key, order_key},
+    convert::convert,
     functions::is_aggregate,
     translate::{Block, Source, SourceColumn, Translator, Typed, same_name},
     typing::{Kind, common, storage},
@@ -86,7 +87,7 @@ impl Translator<'_> {
             SetExpr::SetOperation { op, set_quantifier, left, right } => {
                 let left = self.body(left, &Tail::default())?;
                 let right = self.body(right, &Tail::default())?;
-                let block = set_operation(*op, *set_quantifier, left, right)?;
+                let block = set_operation(*op, *set_quantifier, &left, &right)?;
                 self.ordered(block, tail)
             }
             other => Err(SqlError::unsupported(format!("the query {other}"))),
@@ -248,7 +249,7 @@ impl Translator<'_> {
                             "A constant expression was encountered in the ORDER BY list.",
                         ));
                     };
-                    let position: usize = number.to_string().parse().unwrap_or_default();
+                    let position: usize = number.parse().unwrap_or_default();
                     let found = position.checked_sub(1).and_then(|index| selected.get(index));
                     found.cloned().ok_or_else(|| {
                         SqlError::new(108, 16, format!("The ORDER BY position number {number} is out of range."))
@@ -378,18 +379,18 @@ impl Translator<'_> {
         let shown = alias.unwrap_or(&table).to_owned();
         let serial = self.next_serial();
         let inner = quote(&format!("t{serial}_{shown}"));
-        if schema.is_none() {
-            if let Some(cte) = self.named.iter().rev().find(|source| same_name(&source.name, &table)).cloned() {
-                let columns: Vec<SourceColumn> = cte
-                    .columns
-                    .iter()
-                    .enumerate()
-                    .map(|(index, column)| SourceColumn { sql: format!("{inner}.c{index}"), ..column.clone() })
-                    .collect();
-                // The name in DuckDB is the qualifier of the columns as they were registered.
-                let place = cte.columns.first().and_then(|column| column.sql.strip_suffix(".c0")).unwrap_or_default();
-                return Ok((Source { name: shown, columns }, format!("{place} AS {inner}")));
-            }
+        if schema.is_none()
+            && let Some(cte) = self.named.iter().rev().find(|source| same_name(&source.name, &table)).cloned()
+        {
+            let columns: Vec<SourceColumn> = cte
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| SourceColumn { sql: format!("{inner}.c{index}"), ..column.clone() })
+                .collect();
+            // The name in DuckDB is the qualifier of the columns as they were registered.
+            let place = cte.columns.first().and_then(|column| column.sql.strip_suffix(".c0")).unwrap_or_default();
+            return Ok((Source { name: shown, columns }, format!("{place} AS {inner}")));
         }
         let schema = schema.unwrap_or_else(|| "dbo".into());
         let Some(found) = self.context.engine.table(&schema, &table) else {
@@ -451,7 +452,7 @@ fn rename(columns: Vec<SourceColumn>, names: &[String], place: &str) -> Result<V
         .collect())
 }
 
-fn set_operation(op: SetOperator, quantifier: SetQuantifier, left: Block, right: Block) -> Result<Block, SqlError> {
+fn set_operation(op: SetOperator, quantifier: SetQuantifier, left: &Block, right: &Block) -> Result<Block, SqlError> {
     if left.columns.len() != right.columns.len() {
         let text = "All queries combined using a UNION, INTERSECT or EXCEPT operator must have an equal number of \
                     expressions in their target lists.";

@@ -10,7 +10,7 @@ use crate::{
     model::sql_type::SqlType,
 };
 
-/// The text of a SQL batch. Clients of 7.2 and later put ALL_HEADERS in front.
+/// The text of a SQL batch. Clients of 7.2 and later put `ALL_HEADERS` in front.
 pub(super) fn batch_text(payload: &[u8]) -> Result<String, SqlError> {
     let mut reader = Reader { bytes: payload };
     reader.all_headers()?;
@@ -172,7 +172,7 @@ impl<'a> Reader<'a> {
         Ok(Parameter { name, sql_type, value })
     }
 
-    /// A TYPE_INFO and the value after it.
+    /// A `TYPE_INFO` and the value after it.
     fn typed_value(&mut self, collation: Collation) -> Result<(SqlType, Value), SqlError> {
         let token = self.u8()?;
         let whole = |size: usize| match size {

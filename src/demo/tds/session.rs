@@ -1,5 +1,8 @@
 //! One client's session: its settings and transaction, its database connection, and the requests it makes.
 
+mod procedure;
+mod transaction;
+
 use std::{
     collections::HashMap,
     sync::Arc,
@@ -11,14 +14,14 @@ use duckdb::{Connection, InterruptHandle};
 
 use super::{
     packet::{Cancel, Gone, Message, Outgoing, RPC, SQL_BATCH, TRANSACTION_MANAGER},
-    rpc::{self, Call, Procedure, TransactionRequest},
+    rpc,
     server::Shared,
     token::{self, Done, EnvChange},
     value::{self, RowWriter},
 };
 use crate::{
     demo::{
-        engine::{self, Context, Parameter, Plan, SqlError, Value, batch::Statement},
+        engine::{self, Context, Parameter, Plan, SqlError, batch::Statement},
         fault::Fault,
     },
     error::{Error, Result},
@@ -184,137 +187,6 @@ impl Session {
         token::env_change(&mut out.body, EnvChange::Reset);
     }
 
-    fn call_all(&mut self, calls: &[Call], response: &mut Response<'_>) -> Result<(), Stop> {
-        for (index, call) in calls.iter().enumerate() {
-            self.call(call, response)?;
-            response.flush_done(true);
-            token::return_status(&mut response.out.body, 0);
-            let status = if index + 1 < calls.len() { token::DONE_MORE } else { 0 };
-            token::done(&mut response.out.body, Done::Procedure, status, 0, 0);
-        }
-        Ok(())
-    }
-
-    fn call(&mut self, call: &Call, response: &mut Response<'_>) -> Result<(), Stop> {
-        let text = |index: usize| match call.arguments.get(index).map(|argument| &argument.value) {
-            Some(Value::Text(text)) => Ok(text.clone()),
-            Some(Value::Null) => Ok(String::new()),
-            _ => Err(SqlError::new(214, 16, "Procedure expects a parameter of type 'ntext/nchar/nvarchar'.")),
-        };
-        let handle = || match call.arguments.first().map(|argument| &argument.value) {
-            Some(Value::Integer(handle)) => Ok(i32::try_from(*handle).unwrap_or_default()),
-            _ => Err(SqlError::new(8179, 16, "Could not find prepared statement.")),
-        };
-        let named = |names: &[String], values: &[Parameter]| -> Vec<Parameter> {
-            let mut values = values.to_vec();
-            for (value, name) in values.iter_mut().zip(names) {
-                if value.name.is_empty() {
-                    value.name.clone_from(name);
-                }
-            }
-            values
-        };
-        match &call.procedure {
-            Procedure::ExecuteSql => {
-                let names = if call.arguments.len() > 1 { declared_names(&text(1)?) } else { Vec::new() };
-                let values = named(&names, call.arguments.get(2..).unwrap_or_default());
-                self.run(&text(0)?, &values, response)
-            }
-            Procedure::Prepare | Procedure::PrepareAndExecute => {
-                let names = declared_names(&text(1)?);
-                let statement = text(2)?;
-                engine::batch::parse(&statement)?;
-                let handle = self.next_handle;
-                self.next_handle += 1;
-                let out_name = call.arguments.first().map(|argument| argument.name.clone()).unwrap_or_default();
-                self.prepared.insert(handle, (statement.clone(), names.clone()));
-                if call.procedure == Procedure::PrepareAndExecute {
-                    let values = named(&names, call.arguments.get(3..).unwrap_or_default());
-                    self.run(&statement, &values, response)?;
-                }
-                response.flush_done(true);
-                token::return_int(&mut response.out.body, &out_name, handle);
-                Ok(())
-            }
-            Procedure::Execute => {
-                let Some((statement, names)) = self.prepared.get(&handle()?).cloned() else {
-                    return Err(SqlError::new(8179, 16, "Could not find prepared statement.").into());
-                };
-                let values = named(&names, call.arguments.get(1..).unwrap_or_default());
-                self.run(&statement, &values, response)
-            }
-            Procedure::Unprepare => {
-                self.prepared.remove(&handle()?);
-                Ok(())
-            }
-            Procedure::ResetConnection => {
-                self.reset(response.out);
-                Ok(())
-            }
-            Procedure::Other(name) => {
-                Err(SqlError::new(2812, 16, format!("Could not find stored procedure '{name}'.")).into())
-            }
-        }
-    }
-
-    fn manage(&mut self, request: TransactionRequest, response: &mut Response<'_>) -> Result<(), SqlError> {
-        match request {
-            TransactionRequest::Begin { isolation } => self.begin_at(isolation, response.out),
-            TransactionRequest::Commit { then_begin } | TransactionRequest::Rollback { then_begin } => {
-                let commit = matches!(request, TransactionRequest::Commit { .. });
-                self.finish_transaction(commit, response.out)?;
-                if let Some(isolation) = then_begin {
-                    self.begin_at(isolation, response.out);
-                }
-            }
-            TransactionRequest::Save => return Err(SqlError::unsupported("savepoints")),
-        }
-        response.done(0, 0, 0);
-        Ok(())
-    }
-
-    fn begin_at(&mut self, isolation: u8, out: &mut Outgoing) {
-        if isolation != 0 {
-            self.settings.snapshot = isolation == 5;
-        }
-        self.begin(out);
-    }
-
-    fn begin(&mut self, out: &mut Outgoing) {
-        self.depth += 1;
-        if self.transaction.is_none() {
-            let id = (u64::from(super::packet::SPID) << 32) | self.next_transaction;
-            self.next_transaction += 1;
-            self.transaction = Some(id);
-            token::env_change(&mut out.body, EnvChange::Begin(id));
-        }
-    }
-
-    /// COMMIT and ROLLBACK as statements: an error when nothing is open.
-    fn finish_transaction(&mut self, commit: bool, out: &mut Outgoing) -> Result<(), SqlError> {
-        if self.transaction.is_none() {
-            let (number, word) = if commit { (3902, "COMMIT") } else { (3903, "ROLLBACK") };
-            let text = format!("The {word} TRANSACTION request has no corresponding BEGIN TRANSACTION.");
-            return Err(SqlError::new(number, 16, text));
-        }
-        if commit && self.depth > 1 {
-            self.depth -= 1;
-            return Ok(());
-        }
-        self.end_transaction(commit, out);
-        Ok(())
-    }
-
-    fn end_transaction(&mut self, commit: bool, out: &mut Outgoing) {
-        let Some(id) = self.transaction.take() else { return };
-        self.depth = 0;
-        if std::mem::take(&mut self.frozen) {
-            // Nothing was written; whether reading ends with COMMIT or ROLLBACK makes no difference, nor does its failure.
-            let _ = self.connection.execute_batch("ROLLBACK");
-        }
-        token::env_change(&mut out.body, if commit { EnvChange::Commit(id) } else { EnvChange::Rollback(id) });
-    }
-
     /// Runs a batch or the text of a procedure call.
     fn run(&mut self, text: &str, parameters: &[Parameter], response: &mut Response<'_>) -> Result<(), Stop> {
         let statements = engine::batch::parse(text)?;
@@ -416,6 +288,7 @@ impl Session {
             ["ANSI_NULLS" | "CONCAT_NULL_YIELDS_NULL" | "ANSI_WARNINGS" | "QUOTED_IDENTIFIER", "OFF"] => {
                 return Err(SqlError::unsupported(format!("SET {} OFF", words[0])));
             }
+            ["IMPLICIT_TRANSACTIONS", "ON"] => return Err(SqlError::unsupported("SET IMPLICIT_TRANSACTIONS ON")),
             [option, _, ..] if ACCEPTED.contains(option) || words.contains(&",") => {}
             [option, ..] => return Err(SqlError::unsupported(format!("SET {option}"))),
             [] => return Err(SqlError::syntax("SET")),
@@ -466,7 +339,7 @@ impl Session {
                     return Err(error.into());
                 }
                 rows += 1;
-                if rows % 64 == 0 {
+                if rows.is_multiple_of(64) {
                     response.out.pump()?;
                     if response.cancel.stopped() {
                         return Err(Stop::Attention);
@@ -484,28 +357,6 @@ impl Session {
             status |= token::DONE_IN_TRANSACTION;
         }
         response.done(status, token::COMMAND_SELECT, rows);
-        Ok(())
-    }
-
-    /// Under snapshot isolation, the first access to data fixes what all later ones in the transaction see.
-    fn enter_snapshot(&mut self) -> Result<(), SqlError> {
-        if !self.settings.snapshot {
-            return Ok(());
-        }
-        let options = self.shared.engine.options();
-        if !options.allow_snapshot_isolation {
-            let text = format!(
-                "Snapshot isolation transaction failed accessing database '{}' because snapshot isolation is not allowed \
-                 in this database. Use ALTER DATABASE to allow snapshot isolation.",
-                options.database
-            );
-            return Err(SqlError::new(3952, 16, text));
-        }
-        if self.transaction.is_some() && !self.frozen {
-            let begin = self.connection.execute_batch("BEGIN TRANSACTION");
-            begin.map_err(|error| SqlError::of_engine(&error))?;
-            self.frozen = true;
-        }
         Ok(())
     }
 }
@@ -571,36 +422,4 @@ fn pause(time: Duration, cancel: &Cancel) -> Result<(), Stop> {
         std::thread::sleep(Duration::from_millis(5).min(end.saturating_duration_since(Instant::now())));
     }
     Ok(())
-}
-
-/// Names of `@P1 int, @P2 decimal(16,2)`, in order.
-fn declared_names(declaration: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    let mut depth = 0;
-    let mut fresh = true;
-    for (at, character) in declaration.char_indices() {
-        match character {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => fresh = true,
-            '@' if fresh => {
-                let name = declaration[at..].split(|c: char| c.is_whitespace()).next().unwrap_or_default();
-                names.push(name.to_owned());
-                fresh = false;
-            }
-            _ => {}
-        }
-    }
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_parameters_are_read_from_their_declaration() {
-        assert_eq!(declared_names("@P1 int,@P2 decimal(16,2), @x nvarchar(max)"), ["@P1", "@P2", "@x"]);
-        assert!(declared_names("").is_empty());
-    }
 }

@@ -220,6 +220,8 @@ impl Inner {
                 _ => {}
             }
         }
+        objects.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        folders.sort_unstable();
         if !about_it {
             let why = format!("PROPFIND {folder}: the server lists other folders than the one asked for");
             return Err(Problem::new(Code::Listing, why).hint(

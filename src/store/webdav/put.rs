@@ -113,7 +113,7 @@ impl WebDav {
 
     /// Replaces an object: uploads under a temporary name beside it, then MOVE over it (DESIGN §3).
     pub(super) async fn put_replace(&self, path: &Path, payload: PutPayload) -> object_store::Result<PutResult> {
-        let temporary = Path::from(format!("{path}.{:016x}.tmp", rand::random::<u64>()));
+        let temporary = Path::parse(format!("{path}.{:016x}.tmp", rand::random::<u64>()))?;
         let size = payload.content_length() as u64;
         self.put_create(&temporary, payload).await?;
         match self.move_file(&temporary, path, true).await {
