@@ -1,6 +1,8 @@
 //! The simulated trade through the whole chain: what the restaurant's own books say, the replica and the live till must say,
 //! over edits and every kind of clear.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail loudly")]
+
 mod support;
 
 use std::collections::BTreeMap;
