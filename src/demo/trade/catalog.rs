@@ -365,7 +365,6 @@ fn custom_tags(tagging: Tagging) -> Option<String> {
         }
         Tagging::Empty => Some(array([])),
         Tagging::Missing => None,
-        Tagging::Legacy(raw) => Some(raw.to_owned()),
     }
 }
 

@@ -26,8 +26,6 @@ pub(super) enum Tagging {
     Empty,
     /// NULL.
     Missing,
-    /// Text of an old import that is not JSON.
-    Legacy(&'static str),
 }
 
 /// One dish or drink.
@@ -59,7 +57,7 @@ const fn dish(
 }
 
 use Meal::{Bar, Breakfast, Dinner, Lunch};
-use Tagging::{Code, Empty, Full, Legacy, Missing, NullCourse};
+use Tagging::{Code, Empty, Full, Missing, NullCourse};
 
 const FOOD: &str = "3101";
 const CHEESE: &str = "3102";
@@ -174,14 +172,6 @@ pub(super) const DISHES: &[Dish] = &[
         portions: &[(Some("Normal"), 500)],
         meals: &[Breakfast, Bar],
         weight: 4,
-    },
-    Dish {
-        name: "Old Import",
-        group: Some(""),
-        tagging: Legacy("Kitchen Course:Mains,Kitchen Print:Y"),
-        portions: &[(Some(""), 1000)],
-        meals: &[],
-        weight: 0,
     },
 ];
 
