@@ -91,17 +91,12 @@ impl Session {
         let mut tables = Vec::with_capacity(entries.len());
         let mut taken = HashSet::new();
         for entry in entries {
-<<<<<<< HEAD
             let mut name = entry.table.name.to_string();
             // DuckDB ignores letter case in names; of two tables that differ in it alone the later one is `Name_2`.
             while !taken.insert(name.to_lowercase()) {
                 name.push_str("_2");
             }
             let sql = view_sql(&folder, entry, &name)?;
-=======
-            let name = entry.table.name.to_string();
-            let sql = view_sql(&folder, entry)?;
->>>>>>> replica
             connection.execute_batch(&sql).or_fail(Kind::Query, || format!("cannot show table {name}"))?;
             tables.push(name);
         }
