@@ -85,6 +85,8 @@ pub struct RemoteConfig {
 pub struct ReplicaConfig {
     /// `PostgreSQL` URL; none means a private cluster under the data folder.
     pub url: Option<SecretString>,
+    /// Folder of `initdb`, `pg_ctl` and `postgres` for the private cluster; none means the newest installed ones.
+    pub programs: Option<PathBuf>,
     /// Schema of the eight tables.
     pub schema: String,
     /// Kitchen the rows belong to.
@@ -260,6 +262,7 @@ struct RemoteSection {
 struct ReplicaSection {
     url: Option<String>,
     url_file: Option<String>,
+    programs: Option<String>,
     schema: Option<String>,
     kitchen_id: Option<i32>,
     table_entity_type_id: Option<i32>,
@@ -394,6 +397,7 @@ impl Reader<'_> {
         };
         Ok(ReplicaConfig {
             url: url.filter(|url: &SecretString| !url.expose_secret().trim().is_empty()),
+            programs: (self.environment)("TILLVAULT_PG_BIN").or(section.programs).map(|path| self.folder.join(path)),
             schema: section.schema.unwrap_or_else(|| "sambapos".into()),
             kitchen_id: section.kitchen_id.unwrap_or(1),
             table_entity_type_id: section.table_entity_type_id.unwrap_or(2),

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use support::{Site, files};
 
@@ -139,4 +139,73 @@ fn show_list_and_query_agree_with_the_till() {
     site.run(&["query", "DELETE FROM Orders"]).failed(1, &["read"]);
     site.run(&["query", "SELECT * FROM read_csv('/etc/passwd')"]).failed(1, &[]);
     site.run(&["show", "9"]).failed(2, &["no snapshot 9", "1 to 2"]);
+}
+
+#[test]
+fn python_reads_the_same_rows_as_the_till_holds() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/venv/bin/python");
+    assert!(python.exists(), "no Python environment: scripts/setup.sh --tests makes it");
+    let site = Site::with_days(3);
+    let taken = site.json(&["snapshot"]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/compare_till.py");
+    let mut command = Command::new(python);
+    command.arg(script).arg(site.archive()).arg(site.till.port().to_string()).arg(support::TILL_PASSWORD);
+    let compared = support::finished(command).done().json();
+    assert_eq!((&compared["tables"], &compared["rows"]), (&83.into(), &taken["rows"]));
+}
+
+/// Runs a shell script in a mount namespace of its own, where that is allowed.
+fn in_own_mounts(site: &Site, script: &str) -> Option<support::Ran> {
+    let allowed = Command::new("unshare").args(["--user", "--map-root-user", "--mount", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: this machine allows no mount namespaces");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    command.arg(env!("CARGO_BIN_EXE_tillvault")).current_dir(site.folder.path());
+    Some(support::finished(command))
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_lost() {
+    let site = Site::with_days(3);
+    // A small file system in place of the archive's tables: some chunks fit, not all.
+    fs::create_dir_all(site.archive().join("tables")).unwrap();
+    let script = "mount -t tmpfs -o size=100k tmpfs archive/tables && exec \"$0\" snapshot";
+    if let Some(ran) = in_own_mounts(&site, script) {
+        ran.failed(1, &["next:"]);
+        assert_eq!(site.json(&["snapshots"])["snapshots"].as_array().unwrap().len(), 0);
+    }
+    assert_eq!(site.json(&["snapshot"])["snapshot"], 1);
+}
+
+#[test]
+fn an_archive_that_cannot_be_written_is_named() {
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    site.till.trade().trade_day().unwrap();
+    let before = files(&site.archive());
+    let script = "mount --bind archive archive && mount -o remount,bind,ro archive && exec \"$0\" snapshot";
+    if let Some(ran) = in_own_mounts(&site, script) {
+        ran.failed(1, &["archive", "next:"]);
+    }
+    // A file where a folder should be needs no special rights.
+    let table = site.archive().join("tables/Tickets");
+    fs::rename(&table, site.path("aside")).unwrap();
+    fs::write(&table, "not a folder").unwrap();
+    site.run(&["snapshot"]).failed(1, &["Tickets"]);
+    fs::remove_file(&table).unwrap();
+    fs::rename(site.path("aside"), &table).unwrap();
+    assert!(files(&site.archive()).len() >= before.len());
+    assert_eq!(site.json(&["snapshot"])["snapshot"], 2);
+}
+
+#[test]
+fn without_an_archive_the_exit_code_says_so() {
+    let site = Site::with_days(0);
+    fs::remove_dir_all(site.archive()).unwrap();
+    for arguments in [&["snapshot"][..], &["push"], &["load"], &["snapshots"], &["query", "SELECT 1"]] {
+        site.run(arguments).failed(10, &["tillvault init"]);
+    }
 }

@@ -161,10 +161,13 @@ async fn a_folder_the_servers_user_cannot_enter_is_no_obstacle() {
 async fn programs_that_are_not_there_are_named() {
     let data = data();
     let nothing = tempfile::tempdir().unwrap();
-    let failure =
-        Replica::open_with(&config("sambapos"), data.path(), DATABASE, Some(nothing.path())).await.unwrap_err();
+    let failure = Replica::open(&with_programs(nothing.path()), data.path(), DATABASE).await.unwrap_err();
     assert_eq!(failure.kind(), Kind::Config);
     assert!(failure.message().contains(&nothing.path().display().to_string()), "{failure}");
+}
+
+fn with_programs(folder: &std::path::Path) -> ReplicaConfig {
+    ReplicaConfig { programs: Some(folder.to_owned()), ..config("sambapos") }
 }
 
 fn with_url(url: &str) -> ReplicaConfig {

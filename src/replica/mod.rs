@@ -63,29 +63,16 @@ impl Replica {
     /// data folder, which is made and started where needed. Then brings the tables up to date.
     ///
     /// # Errors
-    /// `Config` for a wrong URL; `Credentials` when the server refuses them; `Replica` otherwise: programs missing, server
-    /// unreachable (temporary), older than 13, not UTF-8, rights missing.
+    /// `Config` for a wrong URL or a folder without the server programs; `Credentials` when the server refuses them;
+    /// `Replica` otherwise: programs missing, server unreachable (temporary), older than 13, not UTF-8, rights missing.
     pub async fn open(config: &ReplicaConfig, data: &Path, source_database: &str) -> Result<Self> {
-        Self::open_with(config, data, source_database, None).await
-    }
-
-    /// As [`Replica::open`], with the folder of `PostgreSQL`'s server programs (`TILLVAULT_PG_BIN`) for the private cluster.
-    ///
-    /// # Errors
-    /// As [`Replica::open`]; `Config` when the folder holds no such programs.
-    pub async fn open_with(
-        config: &ReplicaConfig,
-        data: &Path,
-        source_database: &str,
-        programs: Option<&Path>,
-    ) -> Result<Self> {
         let (client, connection, cluster) = match &config.url {
             Some(url) if !url.expose_secret().trim().is_empty() => {
                 let (client, connection) = connect::to_url(url).await?;
                 (client, connection, None)
             }
             _ => {
-                let (data, programs) = (data.to_owned(), programs.map(Path::to_owned));
+                let (data, programs) = (data.to_owned(), config.programs.clone());
                 let cluster = blocking(move || cluster::Cluster::join(&data, programs.as_deref())).await?;
                 let (client, connection) = connect::to_cluster(cluster.socket()).await?;
                 (client, connection, Some(cluster))

@@ -44,7 +44,7 @@ impl Programs {
                     Kind::Config,
                     format!("{} holds no PostgreSQL server programs", folder.display()),
                 )
-                .hint("TILLVAULT_PG_BIN must name the folder of initdb, pg_ctl and postgres"));
+                .hint("`programs` under [replica], or TILLVAULT_PG_BIN, must name the folder of initdb, pg_ctl and postgres"));
             }
             return Ok(Self { folder: folder.to_owned(), user });
         }

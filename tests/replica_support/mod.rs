@@ -135,6 +135,7 @@ pub(crate) async fn replica(schema: &str) -> Replica {
 pub(crate) fn config(schema: &str) -> ReplicaConfig {
     ReplicaConfig {
         url: None,
+        programs: None,
         schema: schema.into(),
         kitchen_id: 7,
         table_entity_type_id: 2,

@@ -51,6 +51,7 @@ impl Server {
 async fn open(data: &Path, schema: &str) -> Replica {
     let config = ReplicaConfig {
         url: None,
+        programs: None,
         schema: schema.into(),
         kitchen_id: KITCHEN,
         table_entity_type_id: 2,
