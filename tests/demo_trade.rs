@@ -554,14 +554,3 @@ fn a_till_without_uids_looks_like_v3() {
     assert_eq!(count(&trade, r#"dbo."Tickets" WHERE "TicketUid" IS NOT NULL"#), 0);
     assert_eq!(count(&trade, r#"dbo."Orders" WHERE "OrderUid" IS NOT NULL"#), 0);
 }
-
-#[test]
-#[ignore = "a measurement: run it by name"]
-fn sixty_days_of_250_tickets() {
-    let mut trade = open(TradeOptions { tickets_per_day: 250, ..options() });
-    let begun = std::time::Instant::now();
-    for _ in 0..60 {
-        trade.trade_day().unwrap();
-    }
-    println!("{:?}: {} tickets, {} lines", begun.elapsed(), rows(&trade, "Tickets"), rows(&trade, "Orders"));
-}

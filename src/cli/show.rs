@@ -46,7 +46,7 @@ fn list(lines: &[SnapshotLine]) -> String {
             vec![
                 line.snapshot.to_string(),
                 line.till_time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-                format!("{:?}", line.kind).to_lowercase(),
+                word(line.kind),
                 line.epoch.to_string(),
                 human_count(line.rows),
                 human_bytes(line.bytes_new),
@@ -64,9 +64,14 @@ pub(super) fn show(args: &ShowArgs, context: &Context) -> Result<Rendered> {
     Rendered::new(&snapshot, detail(&snapshot))
 }
 
+/// A variant as the JSON has it: one lower-case word.
+fn word(variant: impl std::fmt::Debug) -> String {
+    format!("{variant:?}").to_lowercase()
+}
+
 fn detail(snapshot: &Snapshot) -> String {
     let mut text = format!(
-        "snapshot {} of {} on {} (SQL Server {}, {})\ntaken {} = {} at the till; {:?}, consistency {:?}, epoch {}\n",
+        "snapshot {} of {} on {} (SQL Server {}, {})\ntaken {} = {} at the till; {}, consistency {}, epoch {}\n",
         snapshot.snapshot,
         snapshot.source.database,
         snapshot.source.server,
@@ -74,8 +79,8 @@ fn detail(snapshot: &Snapshot) -> String {
         snapshot.source.collation,
         snapshot.taken_at,
         snapshot.till_time.strftime("%Y-%m-%d %H:%M:%S"),
-        snapshot.kind,
-        snapshot.consistency,
+        word(snapshot.kind),
+        word(snapshot.consistency),
         snapshot.epoch
     );
     if let Some(clear) = &snapshot.clear {

@@ -15,6 +15,7 @@ use sqlparser::{
 use crate::{
     error::{Error, Kind, OrFail, Result},
     model::{
+        identifier::quoted,
         sql_type::SqlType,
         table::{Column, ForeignKey, Table, TableName},
     },
@@ -153,7 +154,7 @@ fn is_text(sql_type: &SqlType) -> bool {
 pub fn create_tables(conn: &Connection, tables: &[Table]) -> Result<()> {
     let mut script = String::from("BEGIN;\n");
     for table in tables {
-        script.push_str(&format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote(&table.name.schema)));
+        script.push_str(&format!("CREATE SCHEMA IF NOT EXISTS {};\n", quoted(&table.name.schema)));
         script.push_str(&create_statement(table)?);
         script.push_str(";\n");
     }
@@ -177,9 +178,9 @@ pub fn create_statement(table: &Table) -> Result<String> {
         let collate = if is_text(&column.sql_type) { " COLLATE NOCASE" } else { "" };
         let not_null = if column.nullable { "" } else { " NOT NULL" };
         let default = plain_default(column).map(|value| format!(" DEFAULT {value}")).unwrap_or_default();
-        columns.push(format!("  {} {storage}{collate}{default}{not_null}", quote(&column.name)));
+        columns.push(format!("  {} {storage}{collate}{default}{not_null}", quoted(&column.name)));
     }
-    let name = format!("{}.{}", quote(&table.name.schema), quote(&table.name.name));
+    let name = format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name));
     Ok(format!("CREATE TABLE {name} (\n{}\n)", columns.join(",\n")))
 }
 
@@ -222,12 +223,6 @@ pub fn duckdb_type(sql_type: &SqlType) -> Option<String> {
         SqlType::Other(_) => return None,
     };
     Some(name.to_owned())
-}
-
-/// A name as a quoted identifier of standard SQL.
-#[must_use]
-pub fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::{
     archive::snapshot::{Snapshot, TableEntry},
     error::{Error, Kind, OrFail, Result},
+    model::identifier::quoted,
 };
 
 /// What DuckDB may take from the machine. The default leaves both to DuckDB: 80 % of the memory, one thread per core.
@@ -157,7 +158,7 @@ fn view_sql(folder: &Path, entry: &TableEntry, name: &str) -> Result<String> {
         .iter()
         .filter_map(|column| Some((column.name.as_str(), duckdb_type(&column.sql_type.arrow()?)?)))
         .collect();
-    let mut sql = format!("CREATE VIEW {} AS SELECT ", identifier(name));
+    let mut sql = format!("CREATE VIEW {} AS SELECT ", quoted(name));
     if let Some(twins) = twins(columns.iter().map(|(name, _)| *name)) {
         // DuckDB ignores letter case in names. The other tables must not suffer from it.
         let message = format!("table {name} cannot be shown: its columns {twins} differ in letter case alone");
@@ -170,7 +171,7 @@ fn view_sql(folder: &Path, entry: &TableEntry, name: &str) -> Result<String> {
         return Ok(sql);
     }
     if entry.chunks.is_empty() {
-        let nulls = columns.iter().map(|(name, kind)| format!("CAST(NULL AS {kind}) AS {}", identifier(name)));
+        let nulls = columns.iter().map(|(name, kind)| format!("CAST(NULL AS {kind}) AS {}", quoted(name)));
         sql.push_str(&nulls.collect::<Vec<_>>().join(", "));
         sql.push_str(" WHERE false");
         return Ok(sql);
@@ -234,12 +235,6 @@ pub fn duckdb_type(arrow: &DataType) -> Option<String> {
         DataType::Binary => "BLOB".into(),
         _ => return None,
     })
-}
-
-/// A quoted SQL identifier.
-#[must_use]
-pub fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A quoted SQL string.

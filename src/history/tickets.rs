@@ -6,6 +6,7 @@ use super::session::{Session, SessionOptions};
 use crate::{
     archive::snapshot::TableEntry,
     error::{Kind, OrFail as _, Result},
+    model::identifier::quoted,
 };
 
 /// One ticket as far as recognising a clear needs it.
@@ -38,8 +39,8 @@ pub fn ticket_marks(root: &Path, tickets: &TableEntry) -> Result<Vec<TicketMark>
         fallback
     };
     let session = Session::of_tables(root, std::slice::from_ref(tickets), &SessionOptions::default())?;
-    let view = tickets.table.name.to_string().replace('"', "\"\"");
-    let sql = format!("SELECT {identity}, epoch_us(\"Date\"), \"IsClosed\" FROM \"{view}\"");
+    let view = quoted(&tickets.table.name.to_string());
+    let sql = format!("SELECT {identity}, epoch_us(\"Date\"), \"IsClosed\" FROM {view}");
     let read = || -> duckdb::Result<Vec<TicketMark>> {
         let mut statement = session.connection().prepare(&sql)?;
         let rows = statement

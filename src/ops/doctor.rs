@@ -63,10 +63,18 @@ impl Check {
         Self {
             part: part.into(),
             verdict: Verdict::Failed,
-            message: error.message().to_owned(),
+            message: with_cause(error),
             fix: error.next_step().map(Into::into),
             exit_code: error.exit_code(),
         }
+    }
+}
+
+/// The message and what lies right behind it.
+fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{} ({cause})", error.message()),
+        None => error.message().to_owned(),
     }
 }
 

@@ -12,7 +12,10 @@ use tokio_postgres::{
 };
 
 use super::{cluster, programs::OLDEST};
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    model::identifier::quoted,
+};
 
 /// The migrations in order. A released one is never edited: a change is a new file.
 const MIGRATIONS: &[(&str, &str)] = &[("V1__sambapos_tables", include_str!("migrations/V1__sambapos_tables.sql"))];
@@ -36,7 +39,7 @@ pub(crate) async fn to_cluster(socket: &Path) -> Result<(Client, JoinHandle<()>)
             let mut first = config.clone();
             first.dbname("postgres");
             let (client, task) = connect(&first).await.map_err(|cause| refused(&first, cause))?;
-            let made = client.batch_execute(&format!("CREATE DATABASE {}", quote(cluster::DATABASE))).await;
+            let made = client.batch_execute(&format!("CREATE DATABASE {}", quoted(cluster::DATABASE))).await;
             drop(client);
             task.abort();
             match made {
@@ -117,7 +120,7 @@ pub(crate) async fn prepare(client: &mut Client, schema: &str) -> Result<()> {
 }
 
 async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
-    let name = quote(schema);
+    let name = quoted(schema);
     let there = client
         .query_one("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", &[&schema])
         .await
@@ -147,11 +150,6 @@ async fn migrate(client: &mut Client, schema: &str) -> Result<()> {
     runner.set_migration_table_name(MIGRATION_TABLE);
     runner.run_async(client).await.map_err(broken)?;
     Ok(())
-}
-
-/// A quoted identifier.
-pub(crate) fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn refused(config: &Config, cause: tokio_postgres::Error) -> Error {

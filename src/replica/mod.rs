@@ -30,6 +30,7 @@ pub use self::load::LoadOutcome;
 use crate::{
     config::ReplicaConfig,
     error::{Error, Kind, OrFail, Result},
+    model::identifier::quoted,
 };
 
 /// The eight tables, children first.
@@ -83,7 +84,7 @@ impl Replica {
             connection,
             cluster,
             config: config.clone(),
-            schema: connect::quote(&config.schema),
+            schema: quoted(&config.schema),
             source_database: source_database.to_owned(),
         };
         connect::prepare(&mut replica.client, &config.schema).await?;

@@ -11,7 +11,7 @@ use duckdb::Connection;
 use crate::{
     archive::snapshot::{Snapshot, TableEntry},
     error::{Error, Kind, OrFail, Result},
-    model::sql_type::SqlType,
+    model::{identifier::quoted, sql_type::SqlType},
 };
 
 /// A source table as the SQL reads it.
@@ -168,12 +168,12 @@ fn view(expected: &Expected, entry: Option<&TableEntry>, files: &[PathBuf]) -> S
     let owned = |name: &str| expected.own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     let secret = |name: &str| SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name));
     // Zero rows with every column that is read, so that each exists whatever the files hold.
-    let mut anchor: Vec<String> = read().map(|(name, kind)| format!("NULL::{kind} AS {}", quote(name))).collect();
+    let mut anchor: Vec<String> = read().map(|(name, kind)| format!("NULL::{kind} AS {}", quoted(name))).collect();
     let mut selected: Vec<String> =
-        read().map(|(name, kind)| format!("CAST({0} AS {kind}) AS {0}", quote(name))).collect();
+        read().map(|(name, kind)| format!("CAST({0} AS {kind}) AS {0}", quoted(name))).collect();
     let mut raw = Vec::new();
     for column in declared.iter().filter(|column| column.sql_type.arrow().is_some()) {
-        let name = quote(&column.name);
+        let name = quoted(&column.name);
         if !read().any(|(read, _)| read.eq_ignore_ascii_case(&column.name)) {
             anchor.push(format!("NULL::{} AS {name}", duckdb_type(&column.sql_type)));
         }
@@ -196,7 +196,7 @@ fn view(expected: &Expected, entry: Option<&TableEntry>, files: &[PathBuf]) -> S
             list.join(", ")
         ));
     }
-    format!("CREATE OR REPLACE VIEW {} AS SELECT {} FROM ({rows})", quote(expected.name), selected.join(", "))
+    format!("CREATE OR REPLACE VIEW {} AS SELECT {} FROM ({rows})", quoted(expected.name), selected.join(", "))
 }
 
 /// The DuckDB type of the Parquet column; only used for columns that may be absent from a file.
@@ -216,10 +216,6 @@ fn duckdb_type(sql_type: &SqlType) -> String {
         Some(DataType::Binary) => "BLOB".into(),
         _ => TEXT.into(),
     }
-}
-
-fn quote(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn literal(text: &str) -> String {

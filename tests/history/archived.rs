@@ -5,8 +5,9 @@ use tillvault::{
     archive::Archive,
     history::{
         query::{QueryOptions, query},
-        session::{Session, identifier},
+        session::Session,
     },
+    model::identifier::quoted,
 };
 
 use crate::{
@@ -24,7 +25,7 @@ async fn views_show_what_the_till_held() {
     let session = Session::open(&root, &snapshot(1, "2026-03-03T02:00:00Z", entries)).unwrap();
     let mut compared = 0;
     for table in &tables {
-        let columns: Vec<String> = table.arrow_schema().fields().iter().map(|field| identifier(field.name())).collect();
+        let columns: Vec<String> = table.arrow_schema().fields().iter().map(|field| quoted(field.name())).collect();
         let values = columns.iter().map(|column| format!("CAST({column} AS VARCHAR)")).collect::<Vec<_>>().join(", ");
         let all = |connection: &Connection, name: String| -> Vec<String> {
             let sql = format!("SELECT CAST(ROW({values}) AS VARCHAR) FROM {name} ORDER BY ALL");
@@ -33,7 +34,7 @@ async fn views_show_what_the_till_held() {
             rows.collect::<Result<_, _>>().unwrap()
         };
         let held = all(&till, engine_name(table));
-        assert_eq!(all(session.connection(), identifier(&table.name.to_string())), held, "{}", table.name);
+        assert_eq!(all(session.connection(), quoted(&table.name.to_string())), held, "{}", table.name);
         compared += held.len();
     }
     assert!(compared > 60, "the examples have more rows than {compared}");

@@ -5,7 +5,7 @@ use duckdb::Connection;
 use tillvault::{
     archive::{Archive, snapshot::TableEntry},
     demo::{schema, trade::fixture},
-    history::session::identifier,
+    model::identifier::quoted,
     model::table::Table,
 };
 
@@ -19,14 +19,14 @@ pub(crate) fn till() -> (Connection, Vec<Table>) {
 }
 
 pub(crate) fn engine_name(table: &Table) -> String {
-    format!("{}.{}", identifier(&table.name.schema), identifier(&table.name.name))
+    format!("{}.{}", quoted(&table.name.schema), quoted(&table.name.name))
 }
 
 /// Every row of a table in key order, as the source would stream them.
 fn rows(till: &Connection, table: &Table) -> Vec<RecordBatch> {
     let schema = table.arrow_schema();
-    let columns: Vec<String> = schema.fields().iter().map(|field| identifier(field.name())).collect();
-    let order: Vec<String> = table.key.iter().map(|name| identifier(name)).collect();
+    let columns: Vec<String> = schema.fields().iter().map(|field| quoted(field.name())).collect();
+    let order: Vec<String> = table.key.iter().map(|name| quoted(name)).collect();
     let order = if order.is_empty() { "ALL".into() } else { order.join(", ") };
     let sql = format!("SELECT {} FROM {} ORDER BY {order}", columns.join(", "), engine_name(table));
     let mut statement = till.prepare(&sql).unwrap();

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::{EngineOptions, constant::quoted};
-use crate::{
-    demo::schema::quote,
-    model::{
-        sql_type::SqlType,
-        table::{Column, Table, TableName},
-    },
+use crate::model::{
+    identifier,
+    sql_type::SqlType,
+    table::{Column, Table, TableName},
 };
 
 /// `database_id` of the one database.
@@ -240,7 +238,7 @@ pub(super) fn script<'a>(tables: impl Iterator<Item = &'a Arc<Table>>, options: 
         let id = object_id(&table.name);
         let object = format!(
             "{}, {id}, {schema_id}, 'U ', 'USER_TABLE', TIMESTAMP '2018-04-03 10:11:12', TIMESTAMP '2018-04-03 10:11:12', false",
-            quoted(&table.name.name)
+            identifier::quoted(&table.name.name)
         );
         rows.add("tables", object.clone());
         rows.add("objects", object);
@@ -252,8 +250,8 @@ pub(super) fn script<'a>(tables: impl Iterator<Item = &'a Arc<Table>>, options: 
         counts.push(format!(
             "SELECT CAST({id} AS BIGINT) AS partition_id, CAST({id} AS INTEGER) AS object_id, CAST({index_id} AS INTEGER) AS index_id, \
              CAST(1 AS INTEGER) AS partition_number, (SELECT count(*) FROM {}.{}) AS rows",
-            quote(&table.name.schema),
-            quote(&table.name.name)
+            identifier::quoted(&table.name.schema),
+            identifier::quoted(&table.name.name)
         ));
     }
     for (index, schema) in schemas.iter().enumerate() {

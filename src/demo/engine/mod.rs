@@ -1,7 +1,7 @@
 //! The demo till's database: an in-memory DuckDB that speaks T-SQL.
 //!
 //! [`Engine`] holds the tables (schema `dbo`) and a `sys` schema made from their [`Table`] values; [`batch`] cuts a T-SQL
-//! batch into statements; [`translate`] turns one query into DuckDB's SQL together with the SQL Server types of its columns.
+//! batch into statements; [`mod@translate`] turns one query into DuckDB's SQL together with the SQL Server types of its columns.
 //! Text compares as under a case-insensitive, accent-sensitive collation that ignores trailing blanks.
 //!
 //! Promises: a statement outside the supported part of T-SQL is refused with an error, never answered differently from a

@@ -16,7 +16,7 @@ use super::{
     translate::{Block, Source, SourceColumn, Translator, Typed, same_name},
     typing::{Kind, common, storage},
 };
-use crate::demo::schema::quote;
+use crate::model::identifier::quoted;
 
 /// An ORDER BY, TOP and OFFSET that belong to a query as a whole.
 #[derive(Default)]
@@ -39,8 +39,8 @@ impl Translator<'_> {
                 let block = self.query(&cte.query)?;
                 let name = format!("cte{}_{}", self.next_serial(), cte.alias.name.value);
                 let names = cte.alias.columns.iter().map(|column| column.name.value.clone()).collect::<Vec<_>>();
-                with.push(format!("{} AS ({})", quote(&name), block.sql));
-                let columns = rename(block.columns, &names, &quote(&name))?;
+                with.push(format!("{} AS ({})", quoted(&name), block.sql));
+                let columns = rename(block.columns, &names, &quoted(&name))?;
                 self.named.push(Source { name: cte.alias.name.value.clone(), columns });
             }
         }
@@ -345,13 +345,13 @@ impl Translator<'_> {
                 let block = block?;
                 let name = format!("d{}_{}", self.next_serial(), alias.name.value);
                 let names = alias.columns.iter().map(|column| column.name.value.clone()).collect::<Vec<_>>();
-                let columns = rename(block.columns, &names, &quote(&name))?;
+                let columns = rename(block.columns, &names, &quoted(&name))?;
                 if let Some(column) = columns.iter().find(|column| column.name.is_empty()) {
                     let index = columns.iter().position(|other| other.sql == column.sql).unwrap_or_default() + 1;
                     let text = format!("No column name was specified for column {index} of '{}'.", alias.name.value);
                     return Err(SqlError::new(8155, 16, text));
                 }
-                (Source { name: alias.name.value.clone(), columns }, format!("({}) AS {}", block.sql, quote(&name)))
+                (Source { name: alias.name.value.clone(), columns }, format!("({}) AS {}", block.sql, quoted(&name)))
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } if !optional => {
                 return Ok(format!("({})", self.from(std::slice::from_ref(table_with_joins))?));
@@ -378,7 +378,7 @@ impl Translator<'_> {
         let (schema, table) = object_name(name)?;
         let shown = alias.unwrap_or(&table).to_owned();
         let serial = self.next_serial();
-        let inner = quote(&format!("t{serial}_{shown}"));
+        let inner = quoted(&format!("t{serial}_{shown}"));
         if schema.is_none()
             && let Some(cte) = self.named.iter().rev().find(|source| same_name(&source.name, &table)).cloned()
         {
@@ -405,7 +405,7 @@ impl Translator<'_> {
             .iter()
             .map(|column| SourceColumn {
                 name: column.name.clone(),
-                sql: format!("{inner}.{}", quote(&column.name)),
+                sql: format!("{inner}.{}", quoted(&column.name)),
                 sql_type: column.sql_type.clone(),
                 nullable: column.nullable,
                 identity: column.identity,
@@ -414,7 +414,7 @@ impl Translator<'_> {
                 table: Some(found.name.name.clone()),
             })
             .collect();
-        let place = format!("{}.{}", quote(&found.name.schema), quote(&found.name.name));
+        let place = format!("{}.{}", quoted(&found.name.schema), quoted(&found.name.name));
         Ok((Source { name: shown, columns }, format!("{place} AS {inner}")))
     }
 }

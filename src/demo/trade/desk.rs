@@ -12,9 +12,10 @@ use duckdb::{
 
 use super::at::At;
 use crate::{
-    demo::schema::{self, quote},
+    demo::schema,
     error::{Error, Kind, OrFail, Result},
     model::{
+        identifier::quoted,
         sql_type::SqlType,
         table::{Column, Table},
     },
@@ -179,8 +180,8 @@ impl Desk {
             let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             self.removals.push(format!(
                 "DELETE FROM dbo.{} WHERE {} IN ({})",
-                quote(table),
-                quote(column),
+                quoted(table),
+                quoted(column),
                 ids.join(",")
             ));
         }
