@@ -238,7 +238,7 @@ pub(super) fn script<'a>(tables: impl Iterator<Item = &'a Arc<Table>>, options: 
         let id = object_id(&table.name);
         let object = format!(
             "{}, {id}, {schema_id}, 'U ', 'USER_TABLE', TIMESTAMP '2018-04-03 10:11:12', TIMESTAMP '2018-04-03 10:11:12', false",
-            identifier::quoted(&table.name.name)
+            quoted(&table.name.name)
         );
         rows.add("tables", object.clone());
         rows.add("objects", object);
