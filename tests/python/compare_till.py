@@ -6,6 +6,7 @@
 Reads the archive as docs/FORMAT.md says (read_archive.py) and the till with python-tds.
 """
 import datetime
+import decimal
 import json
 import sys
 
@@ -19,7 +20,9 @@ def quoted(name):
 
 
 def normal(value):
-    """`datetime` has thirds of 10 ms; the archive holds the milliseconds SQL Server displays."""
+    """A value in one spelling: `datetime` in the milliseconds SQL Server displays, decimals without needless zeros."""
+    if isinstance(value, decimal.Decimal):
+        return value.normalize() + 0
     if isinstance(value, datetime.datetime):
         return (value + datetime.timedelta(microseconds=500)).replace(
             microsecond=(value.microsecond + 500) // 1000 * 1000 % 1_000_000
@@ -41,7 +44,8 @@ def main():
         kept = []
         for chunk in table["chunks"]:
             columns = archive.chunk(table, chunk)
-            kept += list(zip(*[columns.column(name).to_pylist() for name in names]))
+            rows = zip(*[columns.column(name).to_pylist() for name in names])
+            kept += [tuple(normal(value) for value in row) for row in rows]
         cursor.execute(f"SELECT {', '.join(map(quoted, names))} FROM {quoted(table['schema'])}.{quoted(table['name'])}")
         there = [tuple(normal(value) for value in row) for row in cursor.fetchall()]
         if sorted(map(repr, kept)) != sorted(map(repr, there)):
