@@ -202,6 +202,27 @@ fn an_archive_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_report_comes_from_the_till_until_something_is_loaded_and_says_so() {
+    let site = Site::with_days(2);
+    let from = ["report", "top-sellers", "--from", "2026-03-02", "--to", "2026-03-03"];
+    let live = site.json(&from);
+    assert_eq!((&live["source"], &live["snapshot"]), (&"live".into(), &serde_json::Value::Null));
+    assert!(live["warnings"][0].as_str().unwrap().contains("replica"), "{live}");
+    site.run(&[&from[..], &["--source", "replica"]].concat()).failed(1, &["tillvault load"]);
+    site.json(&["sync"]);
+    let replica = site.json(&from);
+    assert_eq!((&replica["source"], &replica["snapshot"]), (&"replica".into(), &1.into()));
+    assert_eq!(replica["rows"], live["rows"]);
+    assert_eq!(replica["rows"][0]["category"], "Starters");
+    let categories = site.json(&["report", "categories"]);
+    assert_eq!(categories["rows"], site.json(&["report", "categories", "--source", "live"])["rows"]);
+    site.run(&["report", "top-sellers"]).failed(2, &["--from"]);
+    site.run(&["report", "top-sellers", "--from", "2026-03-03", "--to", "2026-03-02"])
+        .failed(2, &["after the last day"]);
+    site.run(&["report", "turnover"]).failed(2, &["categories, top-sellers"]);
+}
+
+#[test]
 fn without_an_archive_the_exit_code_says_so() {
     let site = Site::with_days(0);
     fs::remove_dir_all(site.archive()).unwrap();

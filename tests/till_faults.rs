@@ -133,6 +133,28 @@ fn a_killed_run_leaves_nothing_half_done_and_the_next_one_completes() {
 }
 
 #[test]
+fn an_interrupted_run_says_so_and_frees_the_archive() {
+    let site = Site::with_days(1);
+    for signal in ["-INT", "-TERM"] {
+        site.till.faults().take_statements();
+        site.till.faults().arm(When::Table("Orders".into()), Fault::Stall(Duration::from_secs(60)), 1);
+        let child = site.start(&["snapshot"]);
+        let asked = || site.till.faults().take_statements().iter().any(|sql| sql.contains("[Orders]"));
+        assert!((0..600).any(|_| {
+            thread::sleep(Duration::from_millis(50));
+            asked()
+        }));
+        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        site.till.faults().clear();
+    }
+    assert_eq!(site.json(&["snapshots"])["snapshots"].as_array().unwrap().len(), 0);
+    assert_eq!(site.json(&["snapshot"])["snapshot"], 1);
+}
+
+#[test]
 fn of_two_runs_at_once_the_second_says_so() {
     let site = Site::with_days(1);
     site.till.faults().arm(When::Table("Tickets".into()), Fault::Stall(Duration::from_secs(60)), 1);

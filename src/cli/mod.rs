@@ -91,18 +91,19 @@ enum Command {
 struct Rendered {
     json: serde_json::Value,
     text: String,
-    code: u8,
+    /// Exit code; without one, 3 when there were warnings, else 0.
+    code: Option<u8>,
 }
 
 impl Rendered {
     fn new(outcome: &impl Serialize, text: impl Into<String>) -> Result<Self> {
         let json = serde_json::to_value(outcome)
             .map_err(|e| Error::new(Kind::Bug, "the outcome does not fit into JSON").caused_by(e))?;
-        Ok(Self { json, text: text.into(), code: 0 })
+        Ok(Self { json, text: text.into(), code: None })
     }
 
     fn with_code(mut self, code: u8) -> Self {
-        self.code = code;
+        self.code = Some(code);
         self
     }
 }
@@ -211,7 +212,7 @@ fn finish(context: &Context, result: Result<Rendered>) -> ExitCode {
             } else {
                 print(&rendered.text);
             }
-            ExitCode::from(if rendered.code == 0 && !warnings.is_empty() { 3 } else { rendered.code })
+            ExitCode::from(rendered.code.unwrap_or(if warnings.is_empty() { 0 } else { 3 }))
         }
         Err(error) => {
             if context.json {

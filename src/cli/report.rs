@@ -28,6 +28,7 @@ Examples:
   tillvault report top-sellers --from yesterday --to yesterday --by revenue --category Mains --limit 5 --source live")]
 pub(super) struct ReportArgs {
     /// categories | top-sellers
+    #[arg(value_parser = with_next_step::<ReportName>)]
     name: ReportName,
     /// First day, inclusive: 2026-10-01, today, yesterday
     #[arg(long, value_name = "DAY")]
@@ -48,8 +49,16 @@ pub(super) struct ReportArgs {
     #[arg(long, value_enum, default_value_t = By::Quantity)]
     by: By,
     /// Where the figures come from: auto | replica | live
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = with_next_step::<SourceChoice>)]
     source: SourceChoice,
+}
+
+/// Reads an argument; what a person could write instead stands in the message, where clap shows it.
+fn with_next_step<T: std::str::FromStr<Err = Error>>(text: &str) -> std::result::Result<T, String> {
+    text.parse().map_err(|error: Error| match error.next_step() {
+        Some(next) => format!("{error}: {next}"),
+        None => error.to_string(),
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +71,8 @@ pub(super) async fn run(args: ReportArgs, context: &Context) -> Result<Rendered>
     let config = context.config()?;
     let request = request(&args, &config)?;
     let answer = report(&config, &request, args.source, &context.observer()).await?;
-    Rendered::new(&answer, text(&answer))
+    // An answer is an answer, whoever gave it; what is to be known about it stands beside it.
+    Ok(Rendered::new(&answer, text(&answer))?.with_code(0))
 }
 
 fn request(args: &ReportArgs, config: &Config) -> Result<ReportRequest> {

@@ -78,7 +78,7 @@ pub async fn nightly(
     let snapshot = snapshot(archive, source, options, observer).await?;
     let mut outcome = RunOutcome { snapshot, push: Vec::new(), load: None, failures: Vec::new(), error: None };
     if config.remotes.is_empty() {
-        observer.event(Event::Warning {
+        observer.event(Event::Note {
             message: "no remote is configured: the archive on this machine is the only copy".into(),
         });
     }
