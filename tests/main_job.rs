@@ -202,6 +202,27 @@ fn an_archive_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn of_two_pushes_at_once_the_second_says_so_and_snapshots_go_on() {
+    use tillvault::demo::webdav::{Action, Fault};
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    site.cloud().inject(Fault::next("PUT", Action::Stall(std::time::Duration::from_secs(60))));
+    let mut first = site.start(&["push"]);
+    let pid = first.id().to_string();
+    assert!((0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        site.archive().join(".lock-push").exists() && site.cloud().requests().iter().any(|r| r.method == "PROPFIND")
+    }));
+    site.run(&["push"]).failed(11, &["another run is pushing", &pid]);
+    assert_eq!(site.json(&["push", "--dry-run"])["uploaded"], 0);
+    site.till.trade().trade_day().unwrap();
+    assert_eq!(site.json(&["snapshot"])["snapshot"], 2);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(site.json(&["push"])["backlog"], 0);
+}
+
+#[test]
 fn a_report_comes_from_the_till_until_something_is_loaded_and_says_so() {
     let site = Site::with_days(2);
     let from = ["report", "top-sellers", "--from", "2026-03-02", "--to", "2026-03-03"];

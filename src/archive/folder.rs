@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     layout,
-    lock::WriteLock,
+    lock::{Purpose, WriteLock},
     parquet, put, readme,
     snapshot::{Chunk, FORMAT, TableEntry},
     writer::TableWriter,
@@ -159,9 +159,18 @@ impl Archive {
     /// # Errors
     /// `Busy`, naming the holder, when another process has it; `Store` when the folder cannot be written.
     pub fn lock(&self) -> Result<WriteLock> {
-        let lock = WriteLock::take(&self.root)?;
+        let lock = WriteLock::take(&self.root, Purpose::Write)?;
         self.remove_leftovers()?;
         Ok(lock)
+    }
+
+    /// Takes the right to push this archive to remotes, so that two pushes never upload the same object at once. Taking
+    /// snapshots goes on meanwhile.
+    ///
+    /// # Errors
+    /// `Busy`, naming the holder, when another process has it; `Store` when the folder cannot be written.
+    pub fn lock_push(&self) -> Result<WriteLock> {
+        WriteLock::take(&self.root, Purpose::Push)
     }
 
     /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files

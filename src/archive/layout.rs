@@ -15,6 +15,8 @@ pub const SNAPSHOTS: &str = "snapshots";
 pub const TABLES: &str = "tables";
 /// The file a writer locks. It holds no data and is never mirrored.
 pub const LOCK_FILE: &str = ".lock";
+/// The file that whoever mirrors the folder locks. As above.
+pub const PUSH_LOCK_FILE: &str = ".lock-push";
 /// Derived text for people who meet the folder without tillvault.
 pub const README_FILE: &str = "README.md";
 

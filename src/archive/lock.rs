@@ -1,4 +1,4 @@
-//! One writer at a time: the archive's lock.
+//! One writer at a time, and one pusher: the archive's locks.
 //!
 //! The operating system holds the lock on an open file and drops it with the process, however that ends: there is no stale
 //! lock to remove by hand. Readers need no lock, since nothing they see ever changes.
@@ -23,7 +23,32 @@ struct Holder {
     since: Timestamp,
 }
 
-/// The right to write to an archive. Ends when dropped, or with the process.
+/// What a lock is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Writing to the archive.
+    Write,
+    /// Pushing it to remotes. A push may last hours; it must not keep the next snapshot from being taken.
+    Push,
+}
+
+impl Purpose {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Write => layout::LOCK_FILE,
+            Self::Push => layout::PUSH_LOCK_FILE,
+        }
+    }
+
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Write => "writing to the archive",
+            Self::Push => "pushing the archive",
+        }
+    }
+}
+
+/// The right to write to an archive, or to push it. Ends when dropped, or with the process.
 #[derive(Debug)]
 pub struct WriteLock {
     _file: File,
@@ -31,8 +56,8 @@ pub struct WriteLock {
 
 impl WriteLock {
     /// Takes the lock of the archive at `root`, or says who has it.
-    pub(super) fn take(root: &Path) -> Result<Self> {
-        let path = root.join(layout::LOCK_FILE);
+    pub(super) fn take(root: &Path, purpose: Purpose) -> Result<Self> {
+        let path = root.join(purpose.file());
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -42,7 +67,7 @@ impl WriteLock {
             .map_err(|error| put::write_error(&path.display().to_string(), error))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(busy(root, &mut file)),
+            Err(TryLockError::WouldBlock) => return Err(busy(root, purpose, &mut file)),
             Err(TryLockError::Error(error)) => {
                 return Err(Error::new(Kind::Store, format!("the lock file {} cannot be locked", path.display()))
                     .hint("keep the archive on a disk whose file system knows locks")
@@ -61,17 +86,15 @@ impl WriteLock {
     }
 }
 
-fn busy(root: &Path, file: &mut File) -> Error {
+fn busy(root: &Path, purpose: Purpose, file: &mut File) -> Error {
+    let doing = purpose.in_words();
     let mut text = String::new();
     let holder = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
     let message = match holder {
         Some(Holder { pid, host, since }) => {
-            format!(
-                "another run is writing to the archive {}: process {pid} on {host}, since {since:.0}",
-                root.display()
-            )
+            format!("another run is {doing} {}: process {pid} on {host}, since {since:.0}", root.display())
         }
-        None => format!("another run is writing to the archive {}", root.display()),
+        None => format!("another run is {doing} {}", root.display()),
     };
     Error::new(Kind::Busy, message).hint("wait for it to end, or stop it").temporary()
 }

@@ -128,7 +128,7 @@ pub async fn push_to(
 /// Uploads what the remote lacks.
 ///
 /// # Errors
-/// As [`plan_push`]; `Store` or `Credentials` when an upload fails, with the number of objects left in the message; `Damage`
+/// As [`plan_push`]; `Busy` when another push is under way; `Store` or `Credentials` when an upload fails, with the number of objects left in the message; `Damage`
 /// when a local file is not what its name says. What was uploaded before stays, and the next push goes on from there.
 pub async fn push(
     archive: &Archive,
@@ -137,6 +137,7 @@ pub async fn push(
     observer: &SharedObserver,
 ) -> Result<PushOutcome> {
     let (started, requests) = (Instant::now(), remote.requests.total());
+    let _lock = if options.dry_run { None } else { Some(archive.lock_push()?) };
     let plan = plan_push(archive, remote).await?;
     if let Some(ahead) = plan.ahead {
         observer.event(Event::Warning {

@@ -227,7 +227,9 @@ fn warn_of_vanished(previous: Option<&Snapshot>, tables: &[Table], observer: &Sh
         let name = entry.table.name.to_string();
         if !now.contains(&name) {
             observer.event(Event::Warning {
-                message: format!("table {name} is no longer on the till; its rows stay in the snapshots before"),
+                message: format!(
+                    "table {name} is gone from the till, or not to be read any more; its rows stay in the snapshots before"
+                ),
             });
         }
     }
