@@ -152,16 +152,26 @@ pub fn main() -> ExitCode {
             return finish(&context, Err(error));
         }
     };
+    // For a server, being stopped is the way to end.
+    let serves = matches!(&cli.command, Command::Demo(args) if args.serves());
     let result = runtime.block_on(async {
         tokio::select! {
             result = dispatch(cli.command, &context) => result,
-            () = interrupted() => Err(Error::new(Kind::Interrupted, "interrupted: nothing half-done was kept")
-                .hint("run the same command again; it goes on from what is there")),
+            () = interrupted() => stopped(serves),
         }
     });
     // Work on blocking threads cannot be cancelled; it ends by itself and writes only under temporary names.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     finish(&context, result)
+}
+
+/// What a run that was stopped from outside comes to.
+fn stopped(serves: bool) -> Result<Rendered> {
+    if serves {
+        return Rendered::new(&serde_json::json!({}), "");
+    }
+    Err(Error::new(Kind::Interrupted, "interrupted: nothing half-done was kept")
+        .hint("run the same command again; it goes on from what is there"))
 }
 
 async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {

@@ -80,12 +80,19 @@ enum Part {
     },
 }
 
+impl DemoArgs {
+    /// Whether it runs until it is stopped.
+    pub(super) fn serves(&self) -> bool {
+        self.part.is_some()
+    }
+}
+
 pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<Rendered> {
     match args.part {
         None => {
             let StoryArgs { folder, days, trade } = args.story;
             let folder = Folder::create(&folder, days, trade.tickets_per_day, trade.seed)?;
-            story::tell(&folder, context).await
+            story::tell(folder, context).await
         }
         Some(Part::Till { port, days, trade }) => {
             let till = DemoTill::start(TillOptions {

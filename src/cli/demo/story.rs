@@ -24,9 +24,8 @@ use crate::{
 };
 
 /// Tells the story in `folder`; the servers end with it, the folder stays.
-pub(super) async fn tell(folder: &Folder, context: &Context) -> Result<Rendered> {
+pub(super) async fn tell(mut folder: Folder, context: &Context) -> Result<Rendered> {
     let started = Instant::now();
-    let mut folder = Folder::open(folder.path())?;
     let (till, cloud) = folder.start().await?;
     let (config, archive) = folder.set_up(&till, &cloud)?;
     note(context, format!("till on 127.0.0.1:{}, WebDAV server on {}", till.port(), cloud.url()));
