@@ -120,3 +120,21 @@ fn a_till_that_cannot_be_read_is_never_taken_for_a_cleared_one() {
     assert_eq!(synced["snapshot"]["epoch"], 1);
     assert_eq!((&synced["load"]["cleared"], &synced["load"]["inserted"]), (&0.into(), &0.into()));
 }
+
+#[test]
+fn a_clear_is_seen_even_when_the_snapshot_before_could_not_read_the_tickets() {
+    use tillvault::demo::fault::{Fault, When};
+    let site = Site::with_days(2);
+    site.json(&["snapshot"]);
+    site.till.faults().arm(When::Table("Tickets".into()), Fault::permission_denied("SambaPOS5", "Tickets"), 99);
+    assert_eq!(site.run(&["snapshot"]).code, 3);
+    site.till.faults().clear();
+    site.till.trade().clear(Clear::Reseed).unwrap();
+    site.till.trade().trade_day().unwrap();
+    // Loading the second snapshot warns that its tickets could not be trusted.
+    let ran = site.run(&["sync", "--json"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let synced = ran.json();
+    assert_eq!((&synced["snapshot"]["snapshot"], &synced["snapshot"]["epoch"]), (&3.into(), &2.into()));
+    assert!(synced["snapshot"]["clear"].as_str().unwrap().contains("cleared"), "{synced}");
+}

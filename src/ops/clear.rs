@@ -20,7 +20,8 @@ const TICKETS: &str = "Tickets";
 /// Catalog tables that survive every clear; at least one must have been read non-empty to believe in one.
 const CATALOG: [&str; 4] = ["MenuItems", "Users", "Accounts", "Departments"];
 
-/// What happened to the tickets between `previous` and the tables now read; `None` when nothing vanished that way.
+/// What happened to the tickets since `previous`, or since the newest snapshot before it that has tickets; `None` when
+/// nothing vanished that way.
 ///
 /// # Errors
 /// `Damage` or `Store` when chunks of the two states cannot be read.
@@ -30,7 +31,7 @@ pub async fn detect(
     entries: &[TableEntry],
     missing: &[MissingTable],
 ) -> Result<Option<ClearSeen>> {
-    let Some(before) = previous.and_then(|snapshot| snapshot.table(TICKETS)) else { return Ok(None) };
+    let Some(before) = tickets_before(archive, previous)? else { return Ok(None) };
     let Some(after) = entries.iter().find(|entry| entry.table.name.to_string() == TICKETS) else { return Ok(None) };
     let catalog_read =
         entries.iter().any(|entry| CATALOG.contains(&entry.table.name.to_string().as_str()) && entry.rows > 0);
@@ -39,7 +40,7 @@ pub async fn detect(
     }
     let shared: HashSet<&str> = after.chunks.iter().map(|chunk| chunk.content.as_str()).collect();
     let still: HashSet<&str> = before.chunks.iter().map(|chunk| chunk.content.as_str()).collect();
-    let gone_side = without(before, &shared);
+    let gone_side = without(&before, &shared);
     let new_side = without(after, &still);
     let old = ticket_marks(archive.root(), &gone_side)?;
     let new: HashMap<String, TicketMark> =
@@ -60,6 +61,20 @@ pub async fn detect(
         vanished.len()
     );
     Ok(Some(ClearSeen { tickets_gone: vanished.len() as u64, note }))
+}
+
+/// The tickets of the newest snapshot that has them: the one before may have been taken while they could not be read.
+fn tickets_before(archive: &Archive, previous: Option<&Snapshot>) -> Result<Option<TableEntry>> {
+    let Some(previous) = previous else { return Ok(None) };
+    if let Some(entry) = previous.table(TICKETS) {
+        return Ok(Some(entry.clone()));
+    }
+    for number in archive.snapshot_numbers()?.into_iter().rev().filter(|number| *number < previous.snapshot) {
+        if let Some(entry) = archive.snapshot(number)?.table(TICKETS) {
+            return Ok(Some(entry.clone()));
+        }
+    }
+    Ok(None)
 }
 
 fn without(entry: &TableEntry, contents: &HashSet<&str>) -> TableEntry {
