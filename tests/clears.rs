@@ -138,3 +138,21 @@ fn a_clear_is_seen_even_when_the_snapshot_before_could_not_read_the_tickets() {
     assert_eq!((&synced["snapshot"]["snapshot"], &synced["snapshot"]["epoch"]), (&3.into(), &2.into()));
     assert!(synced["snapshot"]["clear"].as_str().unwrap().contains("cleared"), "{synced}");
 }
+
+#[test]
+fn a_damaged_chunk_of_earlier_tickets_keeps_no_later_trade_out_of_the_archive() {
+    let site = Site::with_days(2);
+    site.json(&["snapshot"]);
+    for chunk in std::fs::read_dir(site.archive().join("tables/Tickets")).unwrap() {
+        std::fs::remove_file(chunk.unwrap().path()).unwrap();
+    }
+    site.till.trade().trade_day().unwrap();
+    let ran = site.run(&["snapshot", "--json"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    assert!(ran.stderr.contains("cannot be compared"), "{ran:?}");
+    let taken = ran.json();
+    assert_eq!((&taken["snapshot"], &taken["epoch"]), (&2.into(), &1.into()));
+    // What was written is whole.
+    let count = "SELECT count(*) AS n FROM Tickets";
+    assert!(site.json(&["query", count])["rows"][0]["n"].as_i64().unwrap() > 50);
+}

@@ -145,7 +145,18 @@ pub async fn snapshot(
     };
 
     let taken = run.finish()?;
-    let clear = clear::detect(archive, previous.as_ref(), &taken.entries, &taken.missing).await?;
+    let clear = match clear::detect(archive, previous.as_ref(), &taken.entries, &taken.missing).await {
+        Ok(clear) => clear,
+        // A fault in older files must not keep today's rows out of the archive: the till may be cleared next.
+        Err(error) => {
+            let message = format!(
+                "whether the till was cleared cannot be told, since its earlier tickets cannot be compared: {}",
+                error.message()
+            );
+            observer.event(Event::Warning { message });
+            None
+        }
+    };
     let epoch = previous.as_ref().map_or(1, |snapshot| snapshot.epoch) + u32::from(clear.is_some());
     if let Some(seen) = &clear {
         observer.event(Event::Note { message: seen.note.clone() });
