@@ -251,3 +251,25 @@ fn without_an_archive_the_exit_code_says_so() {
         site.run(arguments).failed(10, &["tillvault init"]);
     }
 }
+
+#[test]
+fn an_archive_put_back_from_an_older_copy_is_not_taken_for_the_one_that_was_loaded() {
+    let site = Site::with_days(1);
+    site.json(&["sync"]);
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(std::process::Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
+    copy(&site.archive(), &site.path("older"));
+    site.till.trade().trade_day().unwrap();
+    site.json(&["sync"]);
+    std::fs::remove_dir_all(site.archive()).unwrap();
+    copy(&site.path("older"), &site.archive());
+    // The archive ends before what was loaded.
+    site.run(&["load"]).failed(1, &["snapshot 2", "older copy", "--rebuild"]);
+    // Its next snapshot has a number that was loaded, and other trade.
+    site.till.trade().trade_day().unwrap();
+    site.run(&["sync"]).failed(1, &["snapshot 2", "older copy", "--rebuild"]);
+    assert_eq!(site.json(&["snapshots"])["snapshots"].as_array().unwrap().len(), 2);
+    assert_eq!(site.json(&["load", "--rebuild"])["snapshots"], 2);
+    assert_eq!(site.json(&["load"])["snapshots"], 0);
+}

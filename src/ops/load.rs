@@ -47,7 +47,7 @@ pub async fn open_replica(config: &Config, archive: &Archive) -> Result<Replica>
 /// Loads every snapshot the replica lacks; with `rebuild`, all of them into an emptied replica.
 ///
 /// # Errors
-/// As [`open_replica`]; `Damage` when chunks are missing. Snapshots loaded before the failure stay loaded.
+/// As [`open_replica`] and [`Replica::check_continues`]; `Damage` when chunks are missing. Snapshots loaded before the failure stay loaded.
 pub async fn load(config: &Config, archive: &Archive, rebuild: bool, observer: &SharedObserver) -> Result<LoadOutcome> {
     let started = std::time::Instant::now();
     let mut replica = open_replica(config, archive).await?;
@@ -67,8 +67,10 @@ async fn load_missing(
     if rebuild {
         replica.reset().await?;
     }
+    let numbers = archive.snapshot_numbers()?;
+    replica.check_continues(archive.root(), numbers.last().copied().unwrap_or(0)).await?;
     let loaded = replica.loaded_through().await?.unwrap_or(0);
-    let wanted: Vec<u64> = archive.snapshot_numbers()?.into_iter().filter(|number| *number > loaded).collect();
+    let wanted: Vec<u64> = numbers.into_iter().filter(|number| *number > loaded).collect();
     observer.event(Event::Phase { name: "load the replica", total: Some(wanted.len() as u64) });
     let mut outcome = LoadOutcome { snapshot: loaded, ..LoadOutcome::default() };
     for number in wanted {

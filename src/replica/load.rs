@@ -320,6 +320,47 @@ pub(crate) async fn newest(client: &impl GenericClient, schema: &str, scope: &Sc
     }))
 }
 
+/// See [`Replica::check_continues`].
+pub(crate) async fn check_continues(
+    client: &Client,
+    schema: &str,
+    scope: &Scope,
+    root: &Path,
+    newest_there: u64,
+) -> Result<()> {
+    let Some(loaded) = newest(client, schema, scope).await? else { return Ok(()) };
+    let file = root.join(format!("snapshots/{:06}.json.zst", loaded.number));
+    let same = match tokio::fs::read(&file).await {
+        Ok(bytes) => client
+            .query_one(
+                &format!(
+                    "SELECT coalesce(manifest_sha256 = encode(sha256($2), 'hex'), true)
+                     FROM {schema}.sambapos_archives WHERE id = $1"
+                ),
+                &[&loaded.row, &bytes],
+            )
+            .await
+            .map_err(|cause| failed("the loaded snapshots cannot be compared with the archive's", cause))?
+            .get(0),
+        // One that is gone from between others is nobody's fault.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => loaded.number <= newest_there,
+        Err(error) => {
+            return Err(Error::new(Kind::Store, format!("{} cannot be read", file.display())).caused_by(error));
+        }
+    };
+    if same {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Replica,
+        format!(
+            "the replica holds snapshot {}, and the archive lacks it or holds another one under that number: was it put back from an older copy?",
+            loaded.number
+        ),
+    )
+    .hint("bring the archive's newest snapshots back from a mirror, or build the replica from what the archive holds with `tillvault load --rebuild`"))
+}
+
 fn is_loaded(newest: Option<&Newest>, snapshot: &Snapshot) -> Result<bool> {
     let Some(newest) = newest else { return Ok(false) };
     if newest.archive != snapshot.archive {

@@ -105,6 +105,15 @@ impl Replica {
         Ok(load::newest(&self.client, &self.schema, &self.scope()).await?.map(|newest| newest.number))
     }
 
+    /// Checks that the archive in `root`, whose newest snapshot is `newest`, still holds the snapshot that was loaded last. An
+    /// archive put back from an older copy numbers its next snapshots like those that were loaded, and holds others under them.
+    ///
+    /// # Errors
+    /// `Replica` when the archive ends before that snapshot or holds another one under its number, or when the server fails.
+    pub async fn check_continues(&self, root: &Path, newest: u64) -> Result<()> {
+        load::check_continues(&self.client, &self.schema, &self.scope(), root, newest).await
+    }
+
     /// Removes every row of this kitchen and source database, so that all snapshots can be loaded again (`--rebuild`).
     /// Settings of the kitchen stay; rows of other kitchens and databases are not touched.
     ///
