@@ -279,6 +279,27 @@ async fn an_empty_or_failed_read_is_no_clear() {
 }
 
 #[tokio::test]
+async fn a_table_that_is_hidden_takes_nothing_from_the_tickets() {
+    let till = Till::with_examples();
+    let mut replica = replica("hidden_table").await;
+    let with_entities = "SELECT count(*) FROM sambapos_tickets WHERE entities <> '[]'";
+    replica.load(till.root(), &till.snapshot(1, 1), &silent()).await.unwrap();
+    let before = count(&replica, with_entities).await;
+    assert!(before > 0);
+    // For the second snapshot the one before is no help any more.
+    for number in [2, 3] {
+        let hidden = till.snapshot_without(number, 1, &["TicketEntities"]);
+        let outcome = replica.load(till.root(), &hidden, &silent()).await.unwrap();
+        assert_eq!((outcome.updated, outcome.deleted), (0, 0));
+        assert!(outcome.warnings.iter().any(|w| w.contains("lacks table TicketEntities")), "{:?}", outcome.warnings);
+        assert_eq!(count(&replica, with_entities).await, before);
+    }
+    let outcome = replica.load(till.root(), &till.snapshot(4, 1), &silent()).await.unwrap();
+    assert_eq!((outcome.updated, outcome.warnings.len()), (0, 0), "{outcome:?}");
+    replica.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn snapshots_are_loaded_once_and_never_backwards() {
     let till = Till::with_examples();
     let mut replica = replica("once").await;

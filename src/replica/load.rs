@@ -27,7 +27,8 @@ use crate::{
 
 /// Tables without which the tickets of a snapshot cannot be trusted: a bill without its lines is no bill.
 const NEEDED: &[&str] = &["Tickets", "Orders", "MenuItems"];
-/// Tables a till may lack, but that must not have failed to be read.
+/// Tables a till may lack, but that must not have failed to be read. Nor may one be gone that was there before: a till hides a
+/// table from a login that lost the right to it, and a bill would lose its payments.
 const EXPECTED: &[&str] = &["Payments", "ChangePayments", "Calculations", "TicketEntities"];
 
 /// Loads of more tickets than this refresh the planner's statistics.
@@ -165,7 +166,15 @@ async fn merge_all(
     facts: Facts,
     remarks: &mut Remarks,
 ) -> Result<(Comparison, Vanished)> {
-    let distrust = distrust(snapshot, facts);
+    let distrust = match distrust(snapshot, facts) {
+        Some(reason) => Some(reason),
+        None => merge.lost(EXPECTED.iter().filter(|name| !readable(snapshot, name))).await?.map(|name| {
+            format!(
+                "snapshot {} lacks table {name}, which earlier ones have: its tickets were not loaded, nothing counts as vanished",
+                snapshot.snapshot
+            )
+        }),
+    };
     let mut refused = 0;
     let (mut normaliser, _) = stage(merge, normaliser, "aggregates", None, &mut refused).await?;
     // A snapshot whose bills are incomplete changes no bill.

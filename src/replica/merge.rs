@@ -57,6 +57,29 @@ impl Merge<'_> {
         .await
     }
 
+    /// The first of these tables that a loaded snapshot has.
+    pub(crate) async fn lost<'t>(
+        &self,
+        tables: impl Iterator<Item = &'t &'static str>,
+    ) -> Result<Option<&'static str>> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM {}.sambapos_archives, jsonb_object_keys(table_counts) AS name
+                            WHERE kitchen_id = $1 AND source_database = $2 AND lower(name) = lower($3::text))",
+            self.schema
+        );
+        for table in tables {
+            let row = self
+                .transaction
+                .query_one(&sql, &[&self.scope.kitchen, &self.scope.database, table])
+                .await
+                .map_err(|cause| failed("the tables of earlier snapshots cannot be listed", cause))?;
+            if row.get(0) {
+                return Ok(Some(table));
+            }
+        }
+        Ok(None)
+    }
+
     /// Compares the aggregates of the snapshot (staged as `stage_aggregates`) with what is there.
     pub(crate) async fn compare(&self) -> Result<Comparison> {
         self.batch(
