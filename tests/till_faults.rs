@@ -199,3 +199,29 @@ fn no_secret_is_ever_logged() {
         }
     }
 }
+
+#[test]
+fn a_till_that_moves_while_it_is_read_without_snapshot_isolation_is_read_again() {
+    let mut options = support::options();
+    (options.days, options.tickets_per_day) = (1, 20);
+    options.engine.allow_snapshot_isolation = false;
+    let site = Site::new(options);
+    site.till.faults().take_statements();
+    site.till.faults().arm(When::Table("Payments".into()), Fault::Stall(Duration::from_secs(4)), 1);
+    let child = site.start(&["snapshot", "--json"]);
+    let asked = || site.till.faults().take_statements().iter().any(|sql| sql.contains("[Payments]"));
+    assert!((0..600).any(|_| {
+        thread::sleep(Duration::from_millis(20));
+        asked()
+    }));
+    // Tickets and lines were read before this day, payments will be after it.
+    site.till.trade().trade_day().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let taken: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(taken["consistency"], "reread");
+    assert!(taken["rows_read"].as_u64() > taken["rows"].as_u64(), "{taken}");
+    // Nothing of the first read is left in it: it is the state the till has now.
+    let again = site.json(&["snapshot"]);
+    assert_eq!((&again["unchanged"], &again["rows"]), (&true.into(), &taken["rows"]));
+}
