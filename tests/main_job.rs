@@ -251,3 +251,12 @@ fn without_an_archive_the_exit_code_says_so() {
         site.run(arguments).failed(10, &["tillvault init"]);
     }
 }
+
+#[test]
+fn a_demo_shorter_than_a_week_tells_its_story_to_the_end() {
+    let site = Site::with_days(0);
+    let folder = site.path("demo");
+    let folder = folder.to_str().unwrap();
+    let told = site.json(&["demo", "--folder", folder, "--days", "2", "--tickets-per-day", "4"]);
+    assert_eq!((&told["snapshots"], &told["report_unchanged"]), (&6.into(), &true.into()), "{told}");
+}
