@@ -260,3 +260,21 @@ fn a_demo_shorter_than_a_week_tells_its_story_to_the_end() {
     let told = site.json(&["demo", "--folder", folder, "--days", "2", "--tickets-per-day", "4"]);
     assert_eq!((&told["snapshots"], &told["report_unchanged"]), (&6.into(), &true.into()), "{told}");
 }
+
+#[test]
+fn init_writes_nothing_when_what_it_is_told_cannot_work() {
+    let site = Site::with_days(0);
+    let folder = site.path("new");
+    let init =
+        ["init", "--folder", folder.to_str().unwrap(), "--host", "127.0.0.1", "--password-file", "till.password"];
+    site.run(&init).failed(2, &["till.password", "next: "]);
+    assert!(!folder.join("tillvault.toml").exists());
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("till.password"), support::TILL_PASSWORD).unwrap();
+    site.run(&init).done();
+    assert!(folder.join("archive/tillvault-archive.json").is_file());
+    site.run(&["init", "--folder", "other", "--config", "mine.toml"]).failed(2, &["--folder"]);
+    site.run(&["init", "--folder", "other", "--remote-url", "https://cloud.example/till"])
+        .failed(2, &["--remote-username"]);
+    assert!(!site.path("other").exists());
+}
