@@ -278,3 +278,34 @@ fn init_writes_nothing_when_what_it_is_told_cannot_work() {
         .failed(2, &["--remote-username"]);
     assert!(!site.path("other").exists());
 }
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let site = Site::with_days(0);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = site.command(&["snapshots"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"), "{output:?}");
+}
+
+#[test]
+fn a_usage_error_is_one_json_object_too() {
+    let site = Site::with_days(0);
+    for arguments in [&["show", "--json", "one"][..], &["--json", "nightlily"], &["snapshots", "--json", "--tag"]] {
+        let ran = site.run(arguments);
+        let error = &ran.json()["error"];
+        assert_eq!((ran.code, &error["exit_code"], &error["kind"]), (2, &2.into(), &"usage".into()), "{ran:?}");
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_no_run() {
+    let site = Site::with_days(1);
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = site.command(&["snapshot"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(site.json(&["snapshots"])["snapshots"].as_array().unwrap().len(), 1);
+    let output = site.command(&["show", "9"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
