@@ -309,3 +309,24 @@ fn a_log_that_cannot_be_written_stops_no_run() {
     let output = site.command(&["show", "9"]).stderr(full()).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+#[test]
+fn what_is_not_there_is_said_alike_by_every_command() {
+    let site = Site::with_days(1);
+    for command in [&["query", "SELECT 1"][..], &["show"], &["load"]] {
+        site.run(command).failed(10, &["no snapshot", "tillvault snapshot"]);
+    }
+    site.json(&["snapshot"]);
+    for command in [&["query", "SELECT 1", "--as-of", "9"][..], &["show", "9"]] {
+        site.run(command).failed(2, &["there is no snapshot 9"]);
+    }
+    // A report on no category at all is empty for a reason.
+    let settings = fs::read_to_string(site.path("tillvault.toml")).unwrap();
+    let (before, _) = settings.split_once("[reports]").unwrap();
+    fs::write(site.path("tillvault.toml"), before).unwrap();
+    let report = site.run(&["report", "top-sellers", "--from", "2026-03-02", "--json"]).done();
+    assert!(report.stderr.contains("--category"), "{report:?}");
+    let (before, _) = before.split_once("[[remote]]").unwrap();
+    fs::write(site.path("tillvault.toml"), before).unwrap();
+    site.run(&["push", "--remote", "cloud"]).failed(2, &["no remote is configured"]);
+}
