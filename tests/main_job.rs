@@ -330,3 +330,18 @@ fn what_is_not_there_is_said_alike_by_every_command() {
     fs::write(site.path("tillvault.toml"), before).unwrap();
     site.run(&["push", "--remote", "cloud"]).failed(2, &["no remote is configured"]);
 }
+
+#[test]
+fn every_failure_of_a_night_is_complained_of_and_only_there() {
+    let mut site = Site::with_days(1);
+    site.cloud_off();
+    let night = || {
+        let mut command = site.command(&["nightly", "--quiet"]);
+        command.env("TILLVAULT_REPLICA_URL", "postgres://nobody@127.0.0.1:1/nothing").output().unwrap()
+    };
+    let output = night();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert!(stdout.contains("snapshot 1") && !stdout.contains("remote cloud"), "{stdout}");
+    assert!(stderr.contains("remote cloud") && stderr.contains("PostgreSQL at 127.0.0.1"), "{stderr}");
+}

@@ -91,6 +91,8 @@ enum Command {
 struct Rendered {
     json: serde_json::Value,
     text: String,
+    /// For standard error: what failed beside an outcome that is worth having.
+    complaint: String,
     /// Exit code; without one, 3 when there were warnings, else 0.
     code: Option<u8>,
 }
@@ -99,7 +101,7 @@ impl Rendered {
     fn new(outcome: &impl Serialize, text: impl Into<String>) -> Result<Self> {
         let json = serde_json::to_value(outcome)
             .map_err(|e| Error::new(Kind::Bug, "the outcome does not fit into JSON").caused_by(e))?;
-        Ok(Self { json, text: text.into(), code: None })
+        Ok(Self { json, text: text.into(), complaint: String::new(), code: None })
     }
 
     fn with_code(mut self, code: u8) -> Self {
@@ -243,6 +245,7 @@ fn finish(context: &Context, result: Result<Rendered>) -> ExitCode {
                 complain(&error_as_text(&error));
                 return ExitCode::from(error.exit_code());
             }
+            complain(&rendered.complaint);
             ExitCode::from(rendered.code.unwrap_or(if warnings.is_empty() { 0 } else { 3 }))
         }
         Err(error) => {
