@@ -345,3 +345,25 @@ fn every_failure_of_a_night_is_complained_of_and_only_there() {
     assert!(stdout.contains("snapshot 1") && !stdout.contains("remote cloud"), "{stdout}");
     assert!(stderr.contains("remote cloud") && stderr.contains("PostgreSQL at 127.0.0.1"), "{stderr}");
 }
+
+#[test]
+fn each_snapshot_is_counted_once_while_loading() {
+    #[derive(Default)]
+    struct Loaded(std::sync::Mutex<Vec<u64>>);
+    impl tillvault::observe::Observer for Loaded {
+        fn event(&self, event: tillvault::observe::Event) {
+            if let tillvault::observe::Event::SnapshotLoaded { snapshot } = event {
+                self.0.lock().unwrap().push(snapshot);
+            }
+        }
+    }
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    site.json(&["snapshot", "--always"]);
+    let config = tillvault::config::Config::load(Some(&site.path("tillvault.toml"))).unwrap();
+    let archive = tillvault::archive::Archive::open(&config.archive).unwrap();
+    let seen = std::sync::Arc::new(Loaded::default());
+    let observer: tillvault::observe::SharedObserver = seen.clone();
+    site.runtime.block_on(tillvault::ops::load::load(&config, &archive, false, &observer)).unwrap();
+    assert_eq!(*seen.0.lock().unwrap(), [1, 2]);
+}
