@@ -5,4 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 exec cargo bench --locked --bench pipeline -- "$@"

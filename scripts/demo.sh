@@ -4,5 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup.sh
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 cargo build --release --locked
 exec target/release/tillvault demo "$@"

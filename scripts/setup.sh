@@ -11,7 +11,9 @@ fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
-  elif command -v sudo >/dev/null; then sudo -n "$@" || fail "'$1' needs root: run as root, or allow sudo without a password"
+  elif command -v sudo >/dev/null; then
+    sudo -n true 2>/dev/null || fail "'$1' needs root: run as root, or allow sudo without a password"
+    sudo -n "$@"
   else fail "'$1' needs root, and sudo is not installed"; fi
 }
 
@@ -27,6 +29,7 @@ apt_install() {
 }
 
 # --- compiler -------------------------------------------------------------------------------------------------------
+export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 command -v cc >/dev/null || apt_install build-essential
 command -v cargo >/dev/null || fail "no Rust toolchain found. Install Rust 1.89 or newer with rustup, then run this again"
 
@@ -45,7 +48,8 @@ duckdb_sha256=3f4962cdd266eab2b479a5b5a4a6d063d279b2954ae814ed00385d553b747633
 duckdb_intact() { [ -f .tools/duckdb/libduckdb.so ] && echo "$duckdb_sha256  .tools/duckdb/libduckdb.so" | sha256sum --check --status; }
 if ! duckdb_intact; then
   [ "$(uname -m)" = x86_64 ] || fail "the prebuilt DuckDB library is for x86_64; on $(uname -m) build with: cargo build --release --features bundled"
-  command -v npm >/dev/null || apt_install npm
+  # Debian's npm trusts the system's certificates, and only recommends them.
+  command -v npm >/dev/null || apt_install npm ca-certificates
   say "fetching the DuckDB library ($duckdb_package)"
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
@@ -72,7 +76,6 @@ if [ ! -x .tools/venv/bin/python ] || ! cmp -s scripts/requirements-tests.txt .t
 fi
 command -v b3sum >/dev/null || apt_install b3sum
 command -v tsql >/dev/null || apt_install freetds-bin
-export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 command -v cargo-nextest >/dev/null || { say "installing cargo-nextest (some minutes)"; cargo install --quiet --locked cargo-nextest; }
 command -v cargo-deny >/dev/null || { say "installing cargo-deny (some minutes)"; cargo install --quiet --locked cargo-deny; }
 rustup component list --installed 2>/dev/null | grep -q clippy || cargo clippy --version >/dev/null 2>&1 || fail "cargo clippy is missing: rustup component add clippy rustfmt"

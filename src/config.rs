@@ -138,10 +138,18 @@ impl Config {
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
         let path = locate(explicit)?;
         let text = fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
+        Self::read(&text, &path)
+    }
+
+    /// Settings from `text`, as if it stood in the file `path` already, completed from the environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(text: &str, path: &Path) -> Result<Self> {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let folder =
             std::path::absolute(folder).or_fail(Kind::Config, || format!("cannot resolve {}", folder.display()))?;
-        Self::parse(&text, &path, &folder, &environment)
+        Self::parse(text, path, &folder, &environment)
     }
 
     /// Reads settings from `text`; `path` is for messages, `folder` is what relative paths start from, and `environment`
@@ -308,8 +316,11 @@ impl Reader<'_> {
         }
         let Some(file) = file else { return Ok(None) };
         let path = self.folder.join(file);
-        let text =
-            fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {key}_file {}", path.display()))?;
+        let text = fs::read_to_string(&path).map_err(|cause| {
+            Error::new(Kind::Config, format!("cannot read {key}_file {}", path.display()))
+                .hint(format!("put the secret alone into that file, readable for you only, or set {variable}"))
+                .caused_by(cause)
+        })?;
         Ok(Some(text.trim_end_matches(['\r', '\n']).into()))
     }
 
@@ -418,7 +429,8 @@ fn split(text: &str, separator: char) -> Vec<String> {
 
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+    // What is not UTF-8 is taken with its odd characters replaced: a wrong value is reported where it is used, a missing one is not.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 
 fn locate(explicit: Option<&Path>) -> Result<PathBuf> {

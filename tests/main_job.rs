@@ -273,3 +273,119 @@ fn an_archive_put_back_from_an_older_copy_is_not_taken_for_the_one_that_was_load
     assert_eq!(site.json(&["load", "--rebuild"])["snapshots"], 2);
     assert_eq!(site.json(&["load"])["snapshots"], 0);
 }
+
+#[test]
+fn a_demo_shorter_than_a_week_tells_its_story_to_the_end() {
+    let site = Site::with_days(0);
+    let folder = site.path("demo");
+    let folder = folder.to_str().unwrap();
+    let told = site.json(&["demo", "--folder", folder, "--days", "2", "--tickets-per-day", "4"]);
+    assert_eq!((&told["snapshots"], &told["report_unchanged"]), (&6.into(), &true.into()), "{told}");
+}
+
+#[test]
+fn init_writes_nothing_when_what_it_is_told_cannot_work() {
+    let site = Site::with_days(0);
+    let folder = site.path("new");
+    let init =
+        ["init", "--folder", folder.to_str().unwrap(), "--host", "127.0.0.1", "--password-file", "till.password"];
+    site.run(&init).failed(2, &["till.password", "next: "]);
+    assert!(!folder.join("tillvault.toml").exists());
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("till.password"), support::TILL_PASSWORD).unwrap();
+    site.run(&init).done();
+    assert!(folder.join("archive/tillvault-archive.json").is_file());
+    site.run(&["init", "--folder", "other", "--config", "mine.toml"]).failed(2, &["--folder"]);
+    site.run(&["init", "--folder", "other", "--remote-url", "https://cloud.example/till"])
+        .failed(2, &["--remote-username"]);
+    assert!(!site.path("other").exists());
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let site = Site::with_days(0);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = site.command(&["snapshots"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"), "{output:?}");
+}
+
+#[test]
+fn a_usage_error_is_one_json_object_too() {
+    let site = Site::with_days(0);
+    for arguments in [&["show", "--json", "one"][..], &["--json", "nightlily"], &["snapshots", "--json", "--tag"]] {
+        let ran = site.run(arguments);
+        let error = &ran.json()["error"];
+        assert_eq!((ran.code, &error["exit_code"], &error["kind"]), (2, &2.into(), &"usage".into()), "{ran:?}");
+        assert!(!error["message"].as_str().unwrap().is_empty(), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_no_run() {
+    let site = Site::with_days(1);
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = site.command(&["snapshot"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(site.json(&["snapshots"])["snapshots"].as_array().unwrap().len(), 1);
+    let output = site.command(&["show", "9"]).stderr(full()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[test]
+fn what_is_not_there_is_said_alike_by_every_command() {
+    let site = Site::with_days(1);
+    for command in [&["query", "SELECT 1"][..], &["show"], &["load"]] {
+        site.run(command).failed(10, &["no snapshot", "tillvault snapshot"]);
+    }
+    site.json(&["snapshot"]);
+    for command in [&["query", "SELECT 1", "--as-of", "9"][..], &["show", "9"]] {
+        site.run(command).failed(2, &["there is no snapshot 9"]);
+    }
+    // A report on no category at all is empty for a reason.
+    let settings = fs::read_to_string(site.path("tillvault.toml")).unwrap();
+    let (before, _) = settings.split_once("[reports]").unwrap();
+    fs::write(site.path("tillvault.toml"), before).unwrap();
+    let report = site.run(&["report", "top-sellers", "--from", "2026-03-02", "--json"]).done();
+    assert!(report.stderr.contains("--category"), "{report:?}");
+    let (before, _) = before.split_once("[[remote]]").unwrap();
+    fs::write(site.path("tillvault.toml"), before).unwrap();
+    site.run(&["push", "--remote", "cloud"]).failed(2, &["no remote is configured"]);
+}
+
+#[test]
+fn every_failure_of_a_night_is_complained_of_and_only_there() {
+    let mut site = Site::with_days(1);
+    site.cloud_off();
+    let night = || {
+        let mut command = site.command(&["nightly", "--quiet"]);
+        command.env("TILLVAULT_REPLICA_URL", "postgres://nobody@127.0.0.1:1/nothing").output().unwrap()
+    };
+    let output = night();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert!(stdout.contains("snapshot 1") && !stdout.contains("remote cloud"), "{stdout}");
+    assert!(stderr.contains("remote cloud") && stderr.contains("PostgreSQL at 127.0.0.1"), "{stderr}");
+}
+
+#[test]
+fn each_snapshot_is_counted_once_while_loading() {
+    #[derive(Default)]
+    struct Loaded(std::sync::Mutex<Vec<u64>>);
+    impl tillvault::observe::Observer for Loaded {
+        fn event(&self, event: tillvault::observe::Event) {
+            if let tillvault::observe::Event::SnapshotLoaded { snapshot } = event {
+                self.0.lock().unwrap().push(snapshot);
+            }
+        }
+    }
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    site.json(&["snapshot", "--always"]);
+    let config = tillvault::config::Config::load(Some(&site.path("tillvault.toml"))).unwrap();
+    let archive = tillvault::archive::Archive::open(&config.archive).unwrap();
+    let seen = std::sync::Arc::new(Loaded::default());
+    let observer: tillvault::observe::SharedObserver = seen.clone();
+    site.runtime.block_on(tillvault::ops::load::load(&config, &archive, false, &observer)).unwrap();
+    assert_eq!(*seen.0.lock().unwrap(), [1, 2]);
+}

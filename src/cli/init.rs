@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Context, Rendered};
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     ops::init::{InitOptions, InitOutcome, init},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct InitArgs {
     #[arg(long, value_name = "FILE")]
     password_file: Option<String>,
     /// Remote: URL of the WebDAV folder for the archive
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "remote_username")]
     remote_url: Option<String>,
     /// Remote: user
     #[arg(long, requires = "remote_url")]
@@ -52,7 +52,11 @@ pub(super) struct InitArgs {
     remote_password_file: Option<String>,
 }
 
-pub(super) fn run(args: InitArgs, _: &Context) -> Result<Rendered> {
+pub(super) fn run(args: InitArgs, context: &Context) -> Result<Rendered> {
+    if context.config.is_some() {
+        return Err(Error::new(Kind::Usage, "init does not take --config: it writes tillvault.toml into a folder")
+            .hint("name the folder with --folder"));
+    }
     let outcome = init(&InitOptions {
         folder: args.folder,
         site: args.site,

@@ -91,6 +91,8 @@ enum Command {
 struct Rendered {
     json: serde_json::Value,
     text: String,
+    /// For standard error: what failed beside an outcome that is worth having.
+    complaint: String,
     /// Exit code; without one, 3 when there were warnings, else 0.
     code: Option<u8>,
 }
@@ -99,7 +101,7 @@ impl Rendered {
     fn new(outcome: &impl Serialize, text: impl Into<String>) -> Result<Self> {
         let json = serde_json::to_value(outcome)
             .map_err(|e| Error::new(Kind::Bug, "the outcome does not fit into JSON").caused_by(e))?;
-        Ok(Self { json, text: text.into(), code: None })
+        Ok(Self { json, text: text.into(), complaint: String::new(), code: None })
     }
 
     fn with_code(mut self, code: u8) -> Self {
@@ -137,9 +139,15 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, not errors; clap knows which stream each belongs to.
-            let code = if error.use_stderr() { 2 } else { 0 };
             let _ = error.print();
-            return ExitCode::from(code);
+            if !error.use_stderr() {
+                return ExitCode::SUCCESS;
+            }
+            // The arguments were not understood, so the word itself says whether an object is expected.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                let _ = print(&format!("{}\n", error_as_json(&usage_error(&error))));
+            }
+            return ExitCode::from(Kind::Usage.exit_code());
         }
     };
     log_to_stderr(cli.global.verbose);
@@ -163,6 +171,16 @@ pub fn main() -> ExitCode {
     // Work on blocking threads cannot be cancelled; it ends by itself and writes only under temporary names.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     finish(&context, result)
+}
+
+/// What clap says of arguments, without its usage lines.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.to_string();
+    let message = match error.kind() {
+        clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command was given",
+        _ => text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").trim(),
+    };
+    Error::new(Kind::Usage, message).hint("`--help` tells what a command takes")
 }
 
 /// What a run that was stopped from outside comes to.
@@ -208,27 +226,33 @@ async fn interrupted() {
 }
 
 /// Prints the outcome or the error and picks the exit code.
-#[allow(clippy::print_stderr, reason = "this is where errors are shown")]
 fn finish(context: &Context, result: Result<Rendered>) -> ExitCode {
     context.progress.clear();
     let warnings = context.progress.warnings();
     match result {
         Ok(mut rendered) => {
-            if context.json {
+            let written = if context.json {
                 if let (Some(object), false) = (rendered.json.as_object_mut(), warnings.is_empty()) {
                     object.insert("warnings".into(), warnings.clone().into());
                 }
-                print(&format!("{}\n", rendered.json));
+                print(&format!("{}\n", rendered.json))
             } else {
-                print(&rendered.text);
+                print(&rendered.text)
+            };
+            if let Err(cause) = written {
+                // The work is done, its answer is lost: whoever asked for it has to know.
+                let error = Error::new(Kind::Store, "the answer cannot be written to standard output").caused_by(cause);
+                complain(&error_as_text(&error));
+                return ExitCode::from(error.exit_code());
             }
+            complain(&rendered.complaint);
             ExitCode::from(rendered.code.unwrap_or(if warnings.is_empty() { 0 } else { 3 }))
         }
         Err(error) => {
             if context.json {
-                print(&format!("{}\n", error_as_json(&error)));
+                let _ = print(&format!("{}\n", error_as_json(&error)));
             }
-            eprint!("{}", error_as_text(&error));
+            complain(&error_as_text(&error));
             ExitCode::from(error.exit_code())
         }
     }
@@ -264,10 +288,18 @@ fn error_as_json(error: &Error) -> serde_json::Value {
     }})
 }
 
-/// Writes to standard output; a reader that went away (`| head`) is no error.
-fn print(text: &str) {
+/// Writes to standard output; a reader that went away (`| head`) is no error, a full disk is.
+fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Writes to standard error. Where that cannot be written (a full log, a reader that went away) a run goes on all the same.
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 fn log_to_stderr(verbose: u8) {

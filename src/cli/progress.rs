@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{human_bytes, human_count};
+use super::{complain, human_bytes, human_count};
 use crate::observe::{Event, Observer};
 
 /// The command line's observer. Remembers warnings for the exit code and for `--json`.
@@ -56,9 +56,8 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    #[allow(clippy::print_stderr, reason = "this is where progress is shown")]
     fn line(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        self.bar.suspend(|| complain(&format!("{text}\n")));
     }
 
     /// A line that only appears where there is no bar.

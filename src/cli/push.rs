@@ -30,15 +30,15 @@ pub(super) struct PushArgs {
 pub(super) async fn run(args: PushArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
+    if config.remotes.is_empty() {
+        return Err(Error::new(Kind::Config, "no remote is configured").hint("add a [[remote]] to tillvault.toml"));
+    }
     for name in &args.remotes {
         if !config.remotes.iter().any(|remote| remote.name == *name) {
             let known: Vec<&str> = config.remotes.iter().map(|remote| remote.name.as_str()).collect();
             return Err(Error::new(Kind::Usage, format!("there is no remote \"{name}\" in the settings"))
                 .hint(format!("known remotes: {}", known.join(", "))));
         }
-    }
-    if config.remotes.is_empty() {
-        return Err(Error::new(Kind::Config, "no remote is configured").hint("add a [[remote]] to tillvault.toml"));
     }
     let options = PushOptions { dry_run: args.dry_run };
     let mut outcomes = Vec::new();

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     error::{Error, Kind, Result},
     model::report::{RankBy, TopSellers},
+    observe::Event,
     ops::report::report,
     report::{
         SourceChoice,
@@ -70,6 +71,14 @@ enum By {
 pub(super) async fn run(args: ReportArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let request = request(&args, &config)?;
+    if let ReportRequest::TopSellers(TopSellers { categories, .. }) = &request
+        && categories.is_empty()
+    {
+        context.observer().event(Event::Warning {
+            message: "no category is asked for: give --category, or set sambapos_tracked_categories under [reports]"
+                .into(),
+        });
+    }
     let answer = report(&config, &request, args.source, &context.observer()).await?;
     // An answer is an answer, whoever gave it; what is to be known about it stands beside it.
     Ok(Rendered::new(&answer, text(&answer))?.with_code(0))

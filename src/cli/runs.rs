@@ -50,8 +50,11 @@ fn rendered(outcome: &RunOutcome) -> Result<Rendered> {
     let rendered = Rendered::new(outcome, text)?;
     Ok(match &outcome.error {
         Some(error) => {
-            let text = format!("{}{}", rendered.text, error_as_text(error));
-            Rendered { text, ..rendered }.with_code(error.exit_code())
+            let mut complaint = error_as_text(error);
+            for message in outcome.failures.iter().skip(1) {
+                complaint.push_str(&format!("tillvault: {message}\n"));
+            }
+            Rendered { complaint, ..rendered }.with_code(error.exit_code())
         }
         None => rendered,
     })

@@ -79,17 +79,18 @@ impl AsOf {
     /// The number of the snapshot that was true at this moment.
     ///
     /// # Errors
-    /// `Query` when there is none: it names the oldest (or the newest) there is.
+    /// `Query` when none is that old: it names the oldest there is; `Usage` when none has that number; `NoArchive` when there is
+    /// none at all.
     pub fn choose(self, snapshots: &[Taken]) -> Result<u64> {
         let by_time = |taken: &&Taken| (taken.taken_at, taken.snapshot);
         let newest = snapshots.iter().max_by_key(|taken| taken.snapshot).ok_or_else(|| {
-            Error::new(Kind::Query, "the archive has no snapshot yet").hint("take one: `tillvault snapshot`")
+            Error::new(Kind::NoArchive, "the archive holds no snapshot yet").hint("run `tillvault snapshot` first")
         })?;
         match self {
             Self::Latest => Ok(newest.snapshot),
             Self::Snapshot(number) => {
                 snapshots.iter().find(|taken| taken.snapshot == number).map(|taken| taken.snapshot).ok_or_else(|| {
-                    Error::new(Kind::Query, format!("there is no snapshot {number}; the newest is {}", newest.snapshot))
+                    Error::new(Kind::Usage, format!("there is no snapshot {number}; the newest is {}", newest.snapshot))
                         .hint("`tillvault snapshots` lists them")
                 })
             }

@@ -58,14 +58,18 @@ pub struct InitOutcome {
 /// Writes the settings file, unless there is one, and creates the archive it names, unless there is one.
 ///
 /// # Errors
-/// `Config` when the file cannot be written or an existing one is wrong; `Store` when the archive cannot be created.
+/// `Config` when what it was told makes no valid settings (then nothing is written), the file cannot be written, or an existing
+/// one is wrong; `Store` when the archive cannot be created.
 pub fn init(options: &InitOptions) -> Result<InitOutcome> {
     let path = options.folder.join(FILE_NAME);
     let config_written = !path.exists();
     if config_written {
+        // A file with a fault would be kept by the next `init`, whatever that is told: look before writing.
+        let text = settings(options);
+        Config::read(&text, &path)?;
         fs::create_dir_all(&options.folder)
             .or_fail(Kind::Config, || format!("cannot create {}", options.folder.display()))?;
-        write_new(&path, &settings(options))?;
+        write_new(&path, &text)?;
     }
     let config = Config::load(Some(&path))?;
     let archive_created = match Archive::open(&config.archive) {

@@ -82,7 +82,6 @@ async fn load_missing(
         outcome.updated += one.updated;
         outcome.cleared += one.cleared;
         outcome.deleted += one.deleted;
-        observer.event(Event::SnapshotLoaded { snapshot: number });
     }
     Ok(outcome)
 }

@@ -15,7 +15,7 @@ use crate::{
 /// The snapshot that was true at the moment `as_of` (a number, a time, a day, `yesterday`; the newest for `None`), and DuckDB over it.
 ///
 /// # Errors
-/// `Usage` when `as_of` is no moment; `Query` when no snapshot is that old; `Damage` when files are missing.
+/// `Usage` when `as_of` is no moment or no snapshot's number; `Query` when no snapshot is that old; `NoArchive` when there is none; `Damage` when files are missing.
 pub async fn open_at(
     config: &Config,
     archive: &Archive,

@@ -39,7 +39,9 @@ pub(super) async fn tell(mut folder: Folder, context: &Context) -> Result<Render
     let loaded = teller.load().await?;
     note(context, format!("replica: {} tickets from {} snapshots", human_count(loaded.inserted), loaded.snapshots));
     let last_before = loaded.snapshot;
-    let week = (first_day, first_day.saturating_add(jiff::Span::new().days(6)));
+    // Of a shorter life of the till the days before the clear: later days belong to its next life.
+    let days = folder.told.days.min(7);
+    let week = (first_day, first_day.saturating_add(jiff::Span::new().days(i64::from(days) - 1)));
     let before = teller.report(week, SourceChoice::Replica).await?;
     note(context, format!("\nTop sellers of the first week, from the replica:\n{}", render_report::text(&before)));
 
