@@ -55,6 +55,20 @@ async fn every_table_is_found_as_it_was_declared() {
     assert!(find(&without, "Users").column("PinCode").is_none());
 }
 
+/// `db_datareader` gives no right to see the types that users made.
+#[tokio::test]
+async fn a_type_the_login_cannot_see_hides_no_column() {
+    let server = start(&tables(), EngineOptions::default()).await;
+    let hide = "UPDATE sys.\"columns\" SET user_type_id = 257 WHERE name = 'TotalAmount'; \
+                UPDATE sys.\"columns\" SET user_type_id = 258, system_type_id = 240 WHERE name = 'RemainingAmount'";
+    server.engine().connection().unwrap().execute_batch(hide).unwrap();
+    let found = connect(&server).await.tables(&TableSelection::default()).await.unwrap();
+    let tickets = find(&found, "Tickets");
+    let declared = tables();
+    assert_eq!(tickets.column("TotalAmount"), find(&declared, "Tickets").column("TotalAmount"));
+    assert_eq!(tickets.unsupported().unwrap().name, "RemainingAmount");
+}
+
 #[tokio::test]
 async fn a_selection_takes_what_its_patterns_say() {
     let server = start(&tables(), EngineOptions::default()).await;

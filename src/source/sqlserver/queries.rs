@@ -53,17 +53,18 @@ FROM sys.databases AS d \
 WHERE d.database_id = DB_ID()";
 
 /// Columns of all base tables, in ordinal order. A type of a user is resolved to the system type below it; types of the
-/// CLR (`hierarchyid`, `geography`) have none and keep their own name.
+/// CLR (`hierarchyid`, `geography`) have none and keep their own name. A login without rights on a user's type does not
+/// see it in `sys.types`: that must not hide the column.
 pub const COLUMNS: &str = "\
 SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name, \
-COALESCE(b.name, u.name) AS type_name, \
+COALESCE(b.name, u.name, N'unknown') AS type_name, \
 c.max_length AS max_length, c.precision AS precision_digits, c.scale AS scale_digits, \
 c.is_nullable AS is_nullable, c.is_identity AS is_identity, \
 c.collation_name AS collation_name, d.definition AS default_definition \
 FROM sys.tables AS t \
 INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
 INNER JOIN sys.columns AS c ON c.object_id = t.object_id \
-INNER JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
+LEFT JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id \
 LEFT JOIN sys.default_constraints AS d ON d.object_id = c.default_object_id \
 WHERE t.is_ms_shipped = 0 \
