@@ -32,10 +32,13 @@ pub async fn detect(
     missing: &[MissingTable],
 ) -> Result<Option<ClearSeen>> {
     let Some(before) = tickets_before(archive, previous)? else { return Ok(None) };
-    let Some(after) = entries.iter().find(|entry| entry.table.name.to_string() == TICKETS) else { return Ok(None) };
-    let catalog_read =
-        entries.iter().any(|entry| CATALOG.contains(&entry.table.name.to_string().as_str()) && entry.rows > 0);
-    if before.chunks == after.chunks || !catalog_read || missing.iter().any(|table| table.table == TICKETS) {
+    let Some(after) = tickets_of(entries) else { return Ok(None) };
+    let is_catalog = |entry: &TableEntry| CATALOG.iter().any(|name| is_named(entry, name));
+    let catalog_read = entries.iter().any(|entry| is_catalog(entry) && entry.rows > 0);
+    if before.chunks == after.chunks
+        || !catalog_read
+        || missing.iter().any(|table| table.table.eq_ignore_ascii_case(TICKETS))
+    {
         return Ok(None);
     }
     let shared: HashSet<&str> = after.chunks.iter().map(|chunk| chunk.content.as_str()).collect();
@@ -66,19 +69,52 @@ pub async fn detect(
 /// The tickets of the newest snapshot that has them: the one before may have been taken while they could not be read.
 fn tickets_before(archive: &Archive, previous: Option<&Snapshot>) -> Result<Option<TableEntry>> {
     let Some(previous) = previous else { return Ok(None) };
-    if let Some(entry) = previous.table(TICKETS) {
+    if let Some(entry) = tickets_of(&previous.tables) {
         return Ok(Some(entry.clone()));
     }
     for number in archive.snapshot_numbers()?.into_iter().rev().filter(|number| *number < previous.snapshot) {
-        if let Some(entry) = archive.snapshot(number)?.table(TICKETS) {
+        if let Some(entry) = tickets_of(&archive.snapshot(number)?.tables) {
             return Ok(Some(entry.clone()));
         }
     }
     Ok(None)
 }
 
+fn tickets_of(entries: &[TableEntry]) -> Option<&TableEntry> {
+    entries.iter().find(|entry| is_named(entry, TICKETS))
+}
+
+/// Letters match in either case: Babelfish keeps names in lower case.
+fn is_named(entry: &TableEntry, name: &str) -> bool {
+    entry.table.name.to_string().eq_ignore_ascii_case(name)
+}
+
 fn without(entry: &TableEntry, contents: &HashSet<&str>) -> TableEntry {
     let mut entry = entry.clone();
     entry.chunks.retain(|chunk| !contents.contains(chunk.content.as_str()));
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        archive::snapshot::Ladder,
+        model::table::{Table, TableName},
+    };
+
+    #[test]
+    fn the_tickets_are_found_in_any_case() {
+        for name in ["Tickets", "tickets"] {
+            let table = Table {
+                name: TableName::dbo(name),
+                columns: Vec::new(),
+                key: Vec::new(),
+                foreign_keys: Vec::new(),
+                left_out: Vec::new(),
+            };
+            let entry = TableEntry { table, folder: name.into(), ladder: Ladder::Whole, rows: 0, chunks: Vec::new() };
+            assert!(tickets_of(&[entry]).is_some(), "{name}");
+        }
+    }
 }

@@ -17,7 +17,7 @@ use crate::{
         snapshot::{Consistency, FORMAT, MissingTable, Snapshot, SnapshotKind, SourceInfo, TableEntry},
     },
     error::{Error, Kind, Result},
-    model::table::{KeyRange, Table},
+    model::table::{KeyRange, Table, TableName},
     observe::{Event, SharedObserver},
     source::{Source, TableSelection, TillInfo, TradeMark},
 };
@@ -41,6 +41,12 @@ const TRADE_TABLES: [&str; 12] = [
 
 /// How often the trade tables are read before giving up on a still moment.
 const MAX_READS: u32 = 3;
+
+/// Place of a table among [`TRADE_TABLES`]. Letters match in either case: Babelfish keeps names in lower case.
+fn trade_rank(table: &TableName) -> usize {
+    let name = table.to_string();
+    TRADE_TABLES.iter().position(|trade| trade.eq_ignore_ascii_case(&name)).unwrap_or(TRADE_TABLES.len())
+}
 
 /// What a snapshot is asked for.
 #[derive(Clone, Debug, Default)]
@@ -285,13 +291,9 @@ struct Taken {
 impl Run<'_> {
     /// Reads every table. Returns whether no ticket moved between the first and the last row of the trade tables.
     async fn read_all(&mut self, source: &mut dyn Source, tables: &[Table], in_transaction: bool) -> Result<bool> {
-        let rank = |table: &Table| {
-            let name = table.name.to_string();
-            TRADE_TABLES.iter().position(|trade| *trade == name).unwrap_or(TRADE_TABLES.len())
-        };
         let (mut trade, rest): (Vec<&Table>, Vec<&Table>) =
-            tables.iter().partition(|table| rank(table) < TRADE_TABLES.len());
-        trade.sort_by_key(|table| rank(table));
+            tables.iter().partition(|table| trade_rank(&table.name) < TRADE_TABLES.len());
+        trade.sort_by_key(|table| trade_rank(&table.name));
         let mut settled = in_transaction;
         for _ in 0..MAX_READS {
             let before = if in_transaction { None } else { trade_mark(source).await? };
@@ -381,5 +383,17 @@ impl Run<'_> {
                 .hint("the warnings above name the cause; the login needs the role db_datareader"));
         }
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trade_tables_are_known_in_any_case() {
+        assert_eq!(trade_rank(&TableName::dbo("tickets")), trade_rank(&TableName::dbo("Tickets")));
+        assert_eq!(trade_rank(&TableName::dbo("orders")), 1);
+        assert_eq!(trade_rank(&TableName::dbo("MenuItems")), TRADE_TABLES.len());
     }
 }

@@ -41,6 +41,11 @@ async fn a_wrong_password_or_database_is_told() {
     let error = refused(&TillConfig { database: "Other".into(), ..config(&server) }).await;
     assert_eq!(error.kind(), Kind::Source);
     assert!(error.message().contains("no database \"Other\""), "{error}");
+    // Babelfish has another number for it.
+    let fault = Fault::Error(911, "database \"Other\" does not exist".into());
+    server.faults().arm(When::Login, fault, 1);
+    let error = refused(&TillConfig { database: "Other".into(), ..config(&server) }).await;
+    assert!(error.message().contains("no database \"Other\""), "{error}");
 }
 
 fn engine() -> Arc<Engine> {

@@ -11,12 +11,17 @@ use jiff::civil::date;
 use till::{connect, fill, read, start, stored};
 use tillvault::{
     Kind,
-    demo::{EngineOptions, schema, trade::fixture},
+    demo::{
+        EngineOptions,
+        fault::{Fault, When},
+        schema,
+        trade::fixture,
+    },
     model::{
         report::{RankBy, SoldGroup, TopSellers},
         table::{KeyRange, Table},
     },
-    source::{LiveReports as _, Source as _, TableSelection, secrets},
+    source::{LiveReports as _, Source as _, TableSelection, secrets, sqlserver::SqlServer},
 };
 
 fn tables() -> Vec<Table> {
@@ -53,6 +58,20 @@ async fn every_table_is_found_as_it_was_declared() {
     assert_eq!(without, expected);
     assert_eq!(find(&without, "Users").left_out, ["PinCode", "Password"]);
     assert!(find(&without, "Users").column("PinCode").is_none());
+}
+
+/// `db_datareader` gives no right to see the types that users made.
+#[tokio::test]
+async fn a_type_the_login_cannot_see_hides_no_column() {
+    let server = start(&tables(), EngineOptions::default()).await;
+    let hide = "UPDATE sys.\"columns\" SET user_type_id = 257 WHERE name = 'TotalAmount'; \
+                UPDATE sys.\"columns\" SET user_type_id = 258, system_type_id = 240 WHERE name = 'RemainingAmount'";
+    server.engine().connection().unwrap().execute_batch(hide).unwrap();
+    let found = connect(&server).await.tables(&TableSelection::default()).await.unwrap();
+    let tickets = find(&found, "Tickets");
+    let declared = tables();
+    assert_eq!(tickets.column("TotalAmount"), find(&declared, "Tickets").column("TotalAmount"));
+    assert_eq!(tickets.unsupported().unwrap().name, "RemainingAmount");
 }
 
 #[tokio::test]
@@ -193,6 +212,42 @@ async fn without_snapshot_isolation_there_is_no_transaction() {
     let mut till = connect(&server).await;
     assert!(!till.begin().await.unwrap());
     till.end().await.unwrap();
+}
+
+/// Babelfish says in its catalog that snapshots are allowed, whatever it answers then.
+#[tokio::test]
+async fn a_refused_transaction_is_none() {
+    let tables = tables();
+    let options = EngineOptions { allow_snapshot_isolation: true, ..EngineOptions::default() };
+    let server = start(&tables, options).await;
+    let users = find(&tables, "Terminals");
+    fill(server.engine(), users, 3);
+    let mut till = connect(&server).await;
+    let refusal = Fault::Error(33_557_097, "SET TRANSACTION ISOLATION failed".into());
+    server.faults().arm(When::Text("level snapshot".into()), refusal.clone(), 1);
+    assert!(!till.begin().await.unwrap());
+    assert_eq!(read(&mut till, users, KeyRange::ALL).await.unwrap().num_rows(), 3);
+    till.end().await.unwrap();
+
+    // The level that cannot be taken back is left behind with its connection.
+    assert!(till.begin().await.unwrap());
+    assert_eq!(read(&mut till, users, KeyRange::ALL).await.unwrap().num_rows(), 3);
+    server.faults().arm(When::Text("level read committed".into()), refusal, 1);
+    till.end().await.unwrap();
+    assert_eq!(read(&mut till, users, KeyRange::ALL).await.unwrap().num_rows(), 3);
+}
+
+#[tokio::test]
+async fn settings_that_are_only_good_to_have_may_be_refused() {
+    let tables = tables();
+    let server = start(&tables, EngineOptions::default()).await;
+    let refusal = Fault::Error(33_557_097, "'DEADLOCK_PRIORITY' is not currently supported in Babelfish.".into());
+    server.faults().arm(When::Text("deadlock_priority".into()), refusal.clone(), 1);
+    server.faults().arm(When::Text("dateformat".into()), refusal.clone(), 1);
+    let mut till = connect(&server).await;
+    assert!(till.describe().await.is_ok());
+    server.faults().arm(When::Text("lock_timeout".into()), refusal, 1);
+    assert!(SqlServer::connect(&till::config(&server)).await.is_err());
 }
 
 #[tokio::test]

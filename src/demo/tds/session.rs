@@ -220,6 +220,9 @@ impl Session {
                     self.run_all(branch, text, parameters, response)?;
                 }
                 Statement::Set(words) => {
+                    if let Some(Fault::Error(number, message)) = self.shared.faults.at_query(&[], text) {
+                        return Err(SqlError::new(number, 16, message).into());
+                    }
                     self.set(words)?;
                     response.done(0, 0, 0);
                 }

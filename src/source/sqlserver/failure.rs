@@ -118,7 +118,8 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, token: &TokenError) -> E
                 .hint("check sambapos_db_username and sambapos_db_password; the server must allow SQL Server logins (mixed mode)")
                 .caused_by(cause)
         }
-        4060 | 4063 | 4064 => Error::new(
+        // Babelfish says 911.
+        911 | 4060 | 4063 | 4064 => Error::new(
             Kind::Source,
             format!("the till at {endpoint} has no database \"{database}\" that login \"{username}\" may open"),
         )

@@ -106,8 +106,7 @@ impl Source for SqlServer {
         if !allows_snapshots(&self.description().await?) {
             return Ok(false);
         }
-        self.session.begin().await?;
-        Ok(true)
+        self.session.begin().await
     }
 
     async fn end(&mut self) -> Result<()> {

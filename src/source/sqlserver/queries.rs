@@ -20,17 +20,14 @@ pub const PAGE_ROWS: usize = 4096;
 /// Settings of a session, sent once after sign-in.
 ///
 /// Reports of row counts off; a table that may not be read does not end the read transaction of the others; five seconds
-/// for a lock, and the victim of a deadlock is us, never the till; long values are not cut; dates and messages do not
-/// depend on the login's language; ANSI behaviour as the catalog and `nvarchar(max)` comparisons expect it.
+/// for a lock; long values are not cut, rows not left out; ANSI behaviour as the catalog and `nvarchar(max)` comparisons
+/// expect it.
 pub const SESSION: &str = "\
 SET NOCOUNT ON; \
 SET XACT_ABORT OFF; \
 SET LOCK_TIMEOUT 5000; \
-SET DEADLOCK_PRIORITY LOW; \
 SET TEXTSIZE 2147483647; \
 SET ROWCOUNT 0; \
-SET LANGUAGE us_english; \
-SET DATEFORMAT ymd; \
 SET ANSI_NULLS ON; \
 SET ANSI_PADDING ON; \
 SET ANSI_WARNINGS ON; \
@@ -38,6 +35,12 @@ SET ARITHABORT ON; \
 SET CONCAT_NULL_YIELDS_NULL ON; \
 SET QUOTED_IDENTIFIER ON; \
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;";
+
+/// Settings that are good to have, each sent on its own: no value depends on them, and Babelfish may refuse them.
+///
+/// The victim of a deadlock is us, never the till; messages do not depend on the login's language.
+pub const OPTIONAL_SETTINGS: [&str; 3] =
+    ["SET DEADLOCK_PRIORITY LOW;", "SET LANGUAGE us_english;", "SET DATEFORMAT ymd;"];
 
 /// Who the till is: one row.
 pub const DESCRIBE: &str = "\
@@ -53,17 +56,18 @@ FROM sys.databases AS d \
 WHERE d.database_id = DB_ID()";
 
 /// Columns of all base tables, in ordinal order. A type of a user is resolved to the system type below it; types of the
-/// CLR (`hierarchyid`, `geography`) have none and keep their own name.
+/// CLR (`hierarchyid`, `geography`) have none and keep their own name. A login without rights on a user's type does not
+/// see it in `sys.types`: that must not hide the column.
 pub const COLUMNS: &str = "\
 SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name, \
-COALESCE(b.name, u.name) AS type_name, \
+COALESCE(b.name, u.name, N'unknown') AS type_name, \
 c.max_length AS max_length, c.precision AS precision_digits, c.scale AS scale_digits, \
 c.is_nullable AS is_nullable, c.is_identity AS is_identity, \
 c.collation_name AS collation_name, d.definition AS default_definition \
 FROM sys.tables AS t \
 INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
 INNER JOIN sys.columns AS c ON c.object_id = t.object_id \
-INNER JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
+LEFT JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
 LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id \
 LEFT JOIN sys.default_constraints AS d ON d.object_id = c.default_object_id \
 WHERE t.is_ms_shipped = 0 \
@@ -103,14 +107,21 @@ INNER JOIN sys.partitions AS p ON p.object_id = t.object_id \
 WHERE p.index_id IN (0, 1) AND t.is_ms_shipped = 0 \
 GROUP BY s.name, t.name";
 
-/// Opens one read transaction over everything that follows. Only where the database allows snapshot isolation.
-pub const BEGIN_SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION;";
+/// What comes before [`BEGIN`]. Only where the database allows snapshot isolation. A batch of its own, as all four are:
+/// Babelfish changes the level only before a batch has done anything else.
+pub const SNAPSHOT_ISOLATION: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT;";
+
+/// Opens one read transaction over everything that follows.
+pub const BEGIN: &str = "BEGIN TRANSACTION;";
 
 /// How many transactions are open: asked after an error, to learn whether the server ended ours.
 pub const OPEN_TRANSACTIONS: &str = "SELECT @@TRANCOUNT AS open_transactions";
 
-/// Ends what [`BEGIN_SNAPSHOT`] opened.
-pub const COMMIT: &str = "COMMIT TRANSACTION; SET TRANSACTION ISOLATION LEVEL READ COMMITTED;";
+/// Ends what [`BEGIN`] opened.
+pub const COMMIT: &str = "COMMIT TRANSACTION;";
+
+/// Takes back [`SNAPSHOT_ISOLATION`].
+pub const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;";
 
 /// A name in square brackets, `]` doubled.
 #[must_use]
@@ -403,14 +414,17 @@ mod tests {
         let any = table(&[("Id", "int")], &["Id"]);
         let texts = [
             SESSION.to_owned(),
+            OPTIONAL_SETTINGS.concat(),
             DESCRIBE.to_owned(),
             COLUMNS.to_owned(),
             KEYS.to_owned(),
             FOREIGN_KEYS.to_owned(),
             ROW_COUNTS.to_owned(),
-            BEGIN_SNAPSHOT.to_owned(),
+            SNAPSHOT_ISOLATION.to_owned(),
+            BEGIN.to_owned(),
             OPEN_TRANSACTIONS.to_owned(),
             COMMIT.to_owned(),
+            READ_COMMITTED.to_owned(),
             page(&any, 1, Lower::AfterKey, true),
             whole(&any, true, true),
             trade_mark(&any),

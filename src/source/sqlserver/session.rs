@@ -176,6 +176,14 @@ impl Session {
         let mut client = connect::connect(&self.config).await?;
         let doing = self.doing("set up the session", None, 0);
         batch(&mut client, queries::SESSION).await.map_err(|error| failure::statement_failed(error, &doing))?;
+        for setting in queries::OPTIONAL_SETTINGS {
+            match batch(&mut client, setting).await {
+                Err(error) if failure::breaks_connection(&error) => {
+                    return Err(failure::statement_failed(error, &doing));
+                }
+                _ => {}
+            }
+        }
         Ok(client)
     }
 
@@ -228,17 +236,34 @@ impl Session {
         }
     }
 
-    /// Opens the read transaction.
+    /// Opens the read transaction; `false` when the server does not allow one.
     ///
     /// # Errors
-    /// `Source` when the server refuses; `Bug` when one is open.
-    pub(super) async fn begin(&mut self) -> Result<()> {
+    /// `Source` when the connection breaks; `Bug` when a transaction is open.
+    pub(super) async fn begin(&mut self) -> Result<bool> {
         if self.state.transaction != Transaction::None {
             return Err(Error::new(Kind::Bug, "a read transaction is open already"));
         }
-        self.run("begin a read transaction", queries::BEGIN_SNAPSHOT).await?;
+        let doing = self.doing("begin a read transaction", None, 0);
+        for text in [queries::SNAPSHOT_ISOLATION, queries::BEGIN] {
+            let (client, state) = self.parts().await?;
+            state.started();
+            match batch(client, text).await {
+                Ok(()) => state.finished(),
+                Err(error) if failure::breaks_connection(&error) => {
+                    state.failed(&error);
+                    return Err(failure::statement_failed(error, &doing));
+                }
+                Err(_) => {
+                    // The isolation level may be set already: a fresh connection is clean.
+                    self.client = None;
+                    self.state.in_use = false;
+                    return Ok(false);
+                }
+            }
+        }
         self.state.transaction = Transaction::Open;
-        Ok(())
+        Ok(true)
     }
 
     /// Ends the read transaction, if one is open. One that was lost is forgotten: the next statement connects anew.
@@ -262,7 +287,13 @@ impl Session {
             Transaction::Open => self.run("end the read transaction", queries::COMMIT).await,
             _ => Ok(()),
         };
-        if outcome.is_err() || transaction == Transaction::Lost {
+        let is_clean = match transaction {
+            Transaction::Open if outcome.is_ok() => {
+                self.run("end the read transaction", queries::READ_COMMITTED).await.is_ok()
+            }
+            _ => false,
+        };
+        if !is_clean {
             // Its isolation level may still be set: a fresh connection is clean.
             self.client = None;
             self.state.in_use = false;
