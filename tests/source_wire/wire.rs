@@ -94,7 +94,8 @@ async fn serve(
     send(&mut stream, &login(), true).await?;
     loop {
         let request = read_message(&mut stream).await?;
-        if request.contains("SET NOCOUNT ON") {
+        let settings = ["SET NOCOUNT ON", "SET DEADLOCK_PRIORITY", "SET LANGUAGE", "SET DATEFORMAT"];
+        if settings.iter().any(|setting| request.contains(setting)) {
             send(&mut stream, &done(), true).await?;
             continue;
         }
