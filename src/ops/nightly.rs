@@ -38,6 +38,19 @@ pub struct RunOutcome {
 }
 
 impl RunOutcome {
+    /// A run that has its snapshot and nothing else yet.
+    fn of(snapshot: SnapshotOutcome) -> Self {
+        Self { snapshot, push: Vec::new(), load: None, failures: Vec::new(), error: None }
+    }
+
+    /// Brings the replica up to the archive.
+    async fn load(&mut self, config: &Config, archive: &Archive, observer: &SharedObserver) {
+        match load::load(config, archive, false, observer).await {
+            Ok(loaded) => self.load = Some(loaded),
+            Err(error) => self.failed(error),
+        }
+    }
+
     fn failed(&mut self, error: Error) {
         self.failures.push(error.message().to_owned());
         self.error.get_or_insert(error);
@@ -55,12 +68,8 @@ pub async fn sync(
     options: &SnapshotOptions,
     observer: &SharedObserver,
 ) -> Result<RunOutcome> {
-    let snapshot = snapshot(archive, source, options, observer).await?;
-    let mut outcome = RunOutcome { snapshot, push: Vec::new(), load: None, failures: Vec::new(), error: None };
-    match load::load(config, archive, false, observer).await {
-        Ok(loaded) => outcome.load = Some(loaded),
-        Err(error) => outcome.failed(error),
-    }
+    let mut outcome = RunOutcome::of(snapshot(archive, source, options, observer).await?);
+    outcome.load(config, archive, observer).await;
     Ok(outcome)
 }
 
@@ -75,8 +84,7 @@ pub async fn nightly(
     options: &SnapshotOptions,
     observer: &SharedObserver,
 ) -> Result<RunOutcome> {
-    let snapshot = snapshot(archive, source, options, observer).await?;
-    let mut outcome = RunOutcome { snapshot, push: Vec::new(), load: None, failures: Vec::new(), error: None };
+    let mut outcome = RunOutcome::of(snapshot(archive, source, options, observer).await?);
     if config.remotes.is_empty() {
         observer.event(Event::Note {
             message: "no remote is configured: the archive on this machine is the only copy".into(),
@@ -88,9 +96,6 @@ pub async fn nightly(
             Err(error) => outcome.failed(error),
         }
     }
-    match load::load(config, archive, false, observer).await {
-        Ok(loaded) => outcome.load = Some(loaded),
-        Err(error) => outcome.failed(error),
-    }
+    outcome.load(config, archive, observer).await;
     Ok(outcome)
 }
