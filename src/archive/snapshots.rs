@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
+    journal::Journal,
     layout, put,
     snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
 };
@@ -69,10 +70,8 @@ impl Archive {
     pub fn snapshot(&self, number: u64) -> Result<Snapshot> {
         let path = layout::snapshot_path(number);
         let damaged = |what: &str| format!("snapshot file {path} is damaged: {what}");
-        let mut text = Vec::new();
         let bytes = self.snapshot_bytes(number)?;
-        zstd::stream::read::Decoder::new(bytes.as_slice())
-            .and_then(|decoder| decoder.take(LONGEST_TEXT).read_to_end(&mut text))
+        let text = decompress(&bytes)
             .map_err(|error| Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))?;
         let not_json = |error: serde_json::Error| {
             Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error)
@@ -146,15 +145,38 @@ impl Archive {
         Ok(())
     }
 
-    /// The next snapshot's number and parent.
+    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file must not keep today's rows out of the
+    /// archive.
+    ///
+    /// # Errors
+    /// `Store` when the folder cannot be listed or a newer tillvault wrote a snapshot.
+    pub fn latest_readable(&self) -> Result<(Option<Snapshot>, Vec<Error>)> {
+        let mut unreadable = Vec::new();
+        for number in self.snapshot_numbers()?.into_iter().rev() {
+            match self.snapshot(number) {
+                Ok(snapshot) => return Ok((Some(snapshot), unreadable)),
+                Err(error) if error.kind() == Kind::Damage => unreadable.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((None, unreadable))
+    }
+
+    /// The next snapshot's number and parent. A newest file that is damaged or lost keeps its number and, when the index knows
+    /// it, its place in the chain.
     ///
     /// # Errors
     /// `Store` when the newest file cannot be read.
     pub fn next_link(&self) -> Result<(u64, Option<String>)> {
-        match self.snapshot_numbers()?.last() {
-            Some(newest) => Ok((newest + 1, Some(self.snapshot_hash(*newest)?))),
-            None => Ok((1, None)),
-        }
+        let listed = self.snapshot_numbers()?.last().copied();
+        let index = self.index();
+        let witnessed = index.as_ref().and_then(|index| index.snapshots.last());
+        let Some(newest) = listed.max(witnessed.map(|entry| entry.snapshot)) else { return Ok((1, None)) };
+        let parent = match witnessed.filter(|entry| entry.snapshot == newest) {
+            Some(entry) if listed != Some(newest) || self.snapshot(newest).is_err() => entry.hash.clone(),
+            _ => self.snapshot_hash(newest)?,
+        };
+        Ok((newest + 1, Some(parent)))
     }
 
     /// Writes a snapshot file: the last act of a run, after all chunks.
@@ -184,6 +206,18 @@ impl Archive {
         let text = serde_json::to_vec(snapshot).or_fail(Kind::Bug, || format!("{path} is not JSON"))?;
         let bytes = compress(&text).or_fail(Kind::Bug, || format!("{path} cannot be compressed"))?;
         if put::put_once(self.store.as_ref(), &path, bytes.into()).await? { Ok(()) } else { Err(taken(&path)) }
+    }
+
+    /// Removes the file of a snapshot. Only for one that the journal names as forgotten, under [`Archive::lock`].
+    ///
+    /// # Errors
+    /// `Bug` when the journal does not name it; `Store` when it cannot be removed.
+    pub async fn remove_snapshot(&self, number: u64, journal: &Journal) -> Result<()> {
+        let path = layout::snapshot_path(number);
+        if !journal.forgotten().contains_key(&number) {
+            return Err(Error::new(Kind::Bug, format!("{path} will not be removed: it was not forgotten")));
+        }
+        put::remove(self.store.as_ref(), &path).await
     }
 
     /// Paths of the chunks a snapshot names that are not there with the length their name states.
@@ -235,7 +269,15 @@ fn taken(path: &str) -> Error {
         .temporary()
 }
 
-fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
+/// The text of a compressed JSON file.
+pub(super) fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    zstd::stream::read::Decoder::new(bytes)?.take(LONGEST_TEXT).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// One zstd frame with checksum and content size.
+pub(super) fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.include_contentsize(true)?;
