@@ -14,6 +14,7 @@
 
 pub mod blocks;
 pub mod content_hash;
+pub mod flaw;
 mod folder;
 pub mod index;
 pub mod journal;
