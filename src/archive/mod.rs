@@ -16,6 +16,7 @@ pub mod blocks;
 mod buckets;
 mod chunks;
 pub mod content_hash;
+pub mod flaw;
 mod folder;
 pub mod index;
 pub mod journal;

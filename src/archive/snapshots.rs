@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     blocks,
+    flaw::{Flaw, Flawed},
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
     journal::Journal,
     layout, put,
@@ -69,16 +70,26 @@ impl Archive {
     /// `Usage` when there is no such snapshot; `Damage` when its file cannot be read for what it should be; `Store` when a
     /// newer tillvault wrote it.
     pub fn snapshot(&self, number: u64) -> Result<Snapshot> {
+        Ok(self.parse_snapshot(number, &self.snapshot_bytes(number)?)?)
+    }
+
+    /// The snapshot that the bytes of a file named `number` hold.
+    ///
+    /// # Errors
+    /// What is wrong with them, sorted by [`Flaw`].
+    pub fn parse_snapshot(&self, number: u64, bytes: &[u8]) -> Result<Snapshot, Flawed> {
         let path = layout::snapshot_path(number);
         let damaged = |what: &str| format!("snapshot file {path} is damaged: {what}");
-        let bytes = self.snapshot_bytes(number)?;
-        let text = decompress(&bytes)
-            .map_err(|error| Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))?;
+        let text = decompress(bytes).map_err(|error| {
+            let flaw = Flaw::of_frame(bytes, &error);
+            flaw.with(Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))
+        })?;
         let not_json = |error: serde_json::Error| {
-            Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error)
+            let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
+            flaw.with(Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error))
         };
         let value: serde_json::Value = serde_json::from_slice(&text).map_err(not_json)?;
-        check_format(value.get("format"), &path)?;
+        check_format(value.get("format"), &path).map_err(Flaw::of_format)?;
         let guard: Guard = serde_json::from_slice(&text).map_err(not_json)?;
         if guard
             .tables
@@ -86,23 +97,23 @@ impl Archive {
             .flat_map(|table| &table.chunks)
             .any(|chunk| chunk.encryption.as_deref().is_some_and(|e| e != "none"))
         {
-            return Err(Error::new(
-                Kind::Store,
-                format!("{path} names encrypted chunks, which this tillvault cannot read"),
-            )
-            .hint("use the newest tillvault"));
+            return Err(Flaw::Newer.with(
+                Error::new(Kind::Store, format!("{path} names encrypted chunks, which this tillvault cannot read"))
+                    .hint("use the newest tillvault"),
+            ));
         }
         let snapshot: Snapshot = serde_json::from_value(value).map_err(not_json)?;
         if snapshot.snapshot != number {
             let what = format!("it says it is number {}", snapshot.snapshot);
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY));
+            return Err(Flaw::Exchanged.with(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY)));
         }
         if snapshot.archive != self.id() {
             let what = format!("it belongs to archive {}, this is {}", snapshot.archive, self.id());
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart"));
+            return Err(Flaw::Exchanged
+                .with(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart")));
         }
         if let Some(what) = inconsistent(&snapshot) {
-            return Err(Error::new(Kind::Damage, damaged(&what)));
+            return Err(Flaw::Contradiction.with(Error::new(Kind::Damage, damaged(&what))));
         }
         Ok(snapshot)
     }
