@@ -4,6 +4,7 @@
 mod accidents;
 mod content;
 mod outside;
+mod pages;
 mod random;
 mod reuse;
 mod support;
