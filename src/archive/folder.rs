@@ -166,8 +166,12 @@ impl Archive {
     /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files
     /// whose name says that they are ours.
     fn remove_leftovers(&self) -> Result<()> {
-        remove_leftovers_in(&self.root, |name| name == layout::HEADER_FILE || name == layout::README_FILE)?;
-        remove_leftovers_in(&self.root.join(layout::SNAPSHOTS), |name| layout::snapshot_number(name).is_some())?;
+        let fixed = [layout::HEADER_FILE, layout::README_FILE, layout::MARKS_FILE];
+        remove_leftovers_in(&self.root, |name| fixed.contains(&name))?;
+        for folder in [layout::SNAPSHOTS, layout::JOURNAL] {
+            remove_leftovers_in(&self.root.join(folder), |name| layout::snapshot_number(name).is_some())?;
+        }
+        remove_leftovers_in(&self.root.join(layout::INDEX), |_| true)?;
         for folder in
             entries(&self.root.join(layout::TABLES))?.iter().map(fs::DirEntry::path).filter(|path| path.is_dir())
         {

@@ -20,6 +20,17 @@ pub const PUSH_LOCK_FILE: &str = ".lock-push";
 /// Derived text for people who meet the folder without tillvault.
 pub const README_FILE: &str = "README.md";
 
+/// Folder of the journal's records.
+pub const JOURNAL: &str = "journal";
+/// Derived: every snapshot with the hash of its file.
+pub const INDEX_FILE: &str = "index/snapshots.json";
+/// Folder of derived files with a fixed name.
+pub const INDEX: &str = "index";
+/// Chunks that nothing refers to, since when: what prune found. Never mirrored; losing it only prolongs the grace.
+pub const MARKS_FILE: &str = ".marks.json";
+/// Where a repair puts damaged files, below it under their own path. Never mirrored, never read.
+pub const DAMAGED: &str = "damaged";
+
 /// Ending of a snapshot file.
 const SNAPSHOT_SUFFIX: &str = ".json.zst";
 /// Longest folder name; file systems stop at 255, and sync clients count the whole path.
@@ -42,6 +53,12 @@ pub fn snapshot_path(number: u64) -> String {
 pub fn snapshot_number(file: &str) -> Option<u64> {
     let number = file.strip_suffix(SNAPSHOT_SUFFIX)?.parse().ok()?;
     (number > 0 && snapshot_file(number) == file).then_some(number)
+}
+
+/// `journal/000007.json.zst`. Records are named as snapshots are: [`snapshot_number`] reads both.
+#[must_use]
+pub fn record_path(number: u64) -> String {
+    format!("{JOURNAL}/{}", snapshot_file(number))
 }
 
 /// `tables/Orders/<file>`.

@@ -2,7 +2,8 @@
 //!
 //! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
 //! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
-//! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says).
+//! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says), [`journal`] (tags and forgotten snapshots),
+//! [`index`] (a derived witness).
 //!
 //! Promises, at every instant, whatever fails or is killed:
 //! - chunk and snapshot files are never changed once they can be listed;
@@ -15,7 +16,10 @@ pub mod blocks;
 mod buckets;
 mod chunks;
 pub mod content_hash;
+pub mod flaw;
 mod folder;
+pub mod index;
+pub mod journal;
 pub mod layout;
 mod lock;
 pub mod parquet;

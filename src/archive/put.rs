@@ -42,6 +42,22 @@ pub(super) async fn put_once(store: &dyn ObjectStore, path: &str, bytes: Bytes) 
     }
 }
 
+/// Writes or replaces a derived file: readers see the old one or the new one.
+pub(super) async fn put_derived(store: &dyn ObjectStore, path: &str, bytes: Bytes) -> Result<()> {
+    replace(store, &location(path)?, bytes).await.map_err(|error| failed(path, error))
+}
+
+/// Removes a file. One that is gone already is no error.
+pub(super) async fn remove(store: &dyn ObjectStore, path: &str) -> Result<()> {
+    match store.delete(&location(path)?).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(match io_kind(&error) {
+            Some(kind) => write_error_of(path, "removed", kind).caused_by(error),
+            None => Error::new(Kind::Store, format!("{path} cannot be removed")).caused_by(error),
+        }),
+    }
+}
+
 async fn create(store: &dyn ObjectStore, location: &Path, bytes: Bytes) -> object_store::Result<()> {
     let result = store.put_opts(location, PutPayload::from(bytes.clone()), PutOptions::from(PutMode::Create)).await;
     match result {
@@ -67,17 +83,17 @@ fn location(path: &str) -> Result<Path> {
 /// The message for a store that failed to write or look at `path`.
 pub(super) fn failed(path: &str, error: object_store::Error) -> Error {
     match io_kind(&error) {
-        Some(kind) => write_error_of(path, kind).caused_by(error),
+        Some(kind) => write_error_of(path, "written", kind).caused_by(error),
         None => Error::new(Kind::Store, format!("{path} cannot be written")).caused_by(error),
     }
 }
 
 /// The message for a file that could not be written.
 pub(super) fn write_error(path: &str, error: io::Error) -> Error {
-    write_error_of(path, error.kind()).caused_by(error)
+    write_error_of(path, "written", error.kind()).caused_by(error)
 }
 
-fn write_error_of(path: &str, kind: io::ErrorKind) -> Error {
+fn write_error_of(path: &str, done: &str, kind: io::ErrorKind) -> Error {
     use io::ErrorKind as K;
     let (what, hint) = match kind {
         K::StorageFull | K::QuotaExceeded => {
@@ -89,7 +105,7 @@ fn write_error_of(path: &str, kind: io::ErrorKind) -> Error {
         K::FileTooLarge => ("the file is too large for this disk", "keep the archive on another file system"),
         _ => ("the disk refused", "see the cause"),
     };
-    Error::new(Kind::Store, format!("{path} cannot be written: {what}")).hint(hint)
+    Error::new(Kind::Store, format!("{path} cannot be {done}: {what}")).hint(hint)
 }
 
 /// The operating system's verdict somewhere down the chain of causes.

@@ -144,6 +144,9 @@ pub struct MissingTable {
     pub table: String,
     /// Reason, for people.
     pub reason: String,
+    /// The newest snapshot that has the table, if one has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_in: Option<u64>,
 }
 
 /// A clear, restore or switch seen between the snapshot before and this one (DOMAIN §3).

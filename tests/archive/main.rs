@@ -5,6 +5,7 @@ mod accidents;
 mod content;
 mod heavy;
 mod outside;
+mod pages;
 mod random;
 mod reuse;
 mod support;

@@ -125,6 +125,24 @@ async fn the_python_script_notices_damage() {
 }
 
 #[tokio::test]
+async fn pyarrow_notices_a_spoiled_page_by_its_crc() {
+    let Some(python) = python() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path()).await;
+    let newest = archive.snapshot(2).unwrap();
+    let files: Vec<PathBuf> = newest
+        .tables
+        .iter()
+        .flat_map(|entry| entry.chunks.iter().map(|chunk| archive.chunk_path(entry, chunk)))
+        .collect();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/page_crc.py");
+    let output = Command::new(python).arg(script).args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let spoiled: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    assert!(spoiled > files.len() * 2, "{spoiled} pages of {} files", files.len());
+}
+
+#[tokio::test]
 async fn duckdb_reads_a_table_by_the_words_of_the_readme() {
     let folder = tempfile::tempdir().unwrap();
     archive(folder.path()).await;
