@@ -18,7 +18,10 @@ use tillvault::{
     model::table::Table,
 };
 
-use crate::support::{column, order_rows, orders, python, read_back, run, snapshot, table, with_name, write_table};
+use crate::{
+    outside::{python, reader},
+    support::{column, order_rows, orders, read_back, run, snapshot, table, with_name, write_table},
+};
 
 fn notes(key: &[&str]) -> Table {
     table("Notes", vec![column("Id", "int", false), column("Text", "nvarchar(max)", true)], key)
@@ -61,8 +64,8 @@ fn assert_light(archive: &Archive, entry: &TableEntry, heavy: u64) {
 
 /// A program written from FORMAT alone computes the same cuts.
 fn assert_python_agrees(archive: &Archive) {
-    let Some(mut python) = python() else { return };
-    let output = python.arg(archive.root()).output().unwrap();
+    let Some(python) = python() else { return };
+    let output = reader(&python, archive.root(), &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
