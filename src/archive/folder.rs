@@ -160,7 +160,9 @@ impl Archive {
     /// # Errors
     /// `Busy`, naming the holder, when another process has it; `Store` when the folder cannot be written.
     pub fn lock_push(&self) -> Result<WriteLock> {
-        WriteLock::take(&self.root, Purpose::Push)
+        let lock = WriteLock::take(&self.root, Purpose::Push)?;
+        remove_leftovers_in(&self.root, layout::is_pushed_file)?;
+        Ok(lock)
     }
 
     /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files

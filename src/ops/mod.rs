@@ -14,3 +14,6 @@ pub mod push;
 pub mod query;
 pub mod report;
 pub mod snapshot;
+pub mod stats;
+pub mod tag;
+mod threads;
