@@ -1,7 +1,12 @@
 //! Readers that are not tillvault: a Python script written from docs/FORMAT.md, and DuckDB with the words of the archive's
 //! own README.md.
 
-use std::{fs, path::Path, process::Output, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::Arc,
+};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
 use tillvault::archive::Archive;
