@@ -24,6 +24,7 @@ pub mod pushed;
 mod put;
 mod readme;
 pub mod row_key;
+mod search;
 pub mod snapshot;
 mod snapshots;
 mod writer;

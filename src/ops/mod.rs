@@ -7,6 +7,7 @@
 pub mod clear;
 pub mod diff;
 pub mod doctor;
+pub mod find;
 pub mod init;
 pub mod load;
 mod names;
