@@ -13,7 +13,10 @@
 //! The archive never speaks HTTP and never reads the till.
 
 pub mod blocks;
+mod buckets;
+mod chunks;
 pub mod content_hash;
+pub mod flaw;
 mod folder;
 pub mod index;
 pub mod journal;
@@ -22,6 +25,7 @@ mod lock;
 pub mod parquet;
 pub mod pushed;
 mod put;
+mod ranges;
 mod readme;
 pub mod row_key;
 mod search;
