@@ -28,6 +28,7 @@ mod put;
 mod ranges;
 mod readme;
 pub mod row_key;
+mod search;
 pub mod snapshot;
 mod snapshots;
 mod writer;

@@ -8,6 +8,7 @@
 #![allow(clippy::doc_markdown, reason = "comments on arguments are help texts, shown as they stand")]
 
 mod demo;
+mod diff;
 mod doctor;
 mod init;
 mod load;
@@ -84,6 +85,7 @@ enum Command {
     Nightly(runs::NightlyArgs),
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
+    Diff(diff::DiffArgs),
     Stats(stats::StatsArgs),
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
@@ -212,6 +214,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Nightly(args) => runs::nightly(args, context).await,
         Command::Snapshots(args) => show::snapshots(args, context).await,
         Command::Show(args) => show::show(args, context).await,
+        Command::Diff(args) => diff::run(args, context).await,
         Command::Stats(args) => stats::run(args, context).await,
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,

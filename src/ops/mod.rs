@@ -5,9 +5,12 @@
 //! It never prints, never reads arguments and never names a driver crate.
 
 pub mod clear;
+pub mod diff;
 pub mod doctor;
+pub mod find;
 pub mod init;
 pub mod load;
+mod names;
 pub mod nightly;
 pub mod overview;
 pub mod push;

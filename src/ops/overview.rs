@@ -286,6 +286,19 @@ pub fn find(archive: &Archive, asked: Option<&str>, zone: &TimeZone) -> Result<S
     }
 }
 
+/// The snapshot before another.
+///
+/// # Errors
+/// `Usage` when there is none; as [`Archive::snapshot`].
+pub fn before(archive: &Archive, snapshot: &Snapshot) -> Result<Snapshot> {
+    let numbers = archive.snapshot_numbers()?;
+    match numbers.iter().rfind(|number| **number < snapshot.snapshot) {
+        Some(number) => archive.snapshot(*number),
+        None => Err(Error::new(Kind::Usage, format!("there is no snapshot before {}", snapshot.snapshot))
+            .hint("`tillvault snapshots` lists those there are")),
+    }
+}
+
 /// Why there is no snapshot of this number.
 fn absent(archive: &Archive, number: u64, first: u64, last: u64) -> Error {
     let journal = archive.journal().unwrap_or_default();
