@@ -13,6 +13,8 @@
 //! The archive never speaks HTTP and never reads the till.
 
 pub mod blocks;
+mod buckets;
+mod chunks;
 pub mod content_hash;
 pub mod flaw;
 mod folder;
@@ -20,14 +22,18 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 mod lock;
+mod mend;
 pub mod parquet;
 mod put;
+mod ranges;
 mod readme;
 pub mod row_key;
 pub mod snapshot;
 mod snapshots;
+pub mod verify;
 mod writer;
 
 pub use folder::{Archive, ArchiveObject};
 pub use lock::WriteLock;
+pub use mend::{FolderEntry, leftover_of};
 pub use writer::{TableWriter, TableWritten};
