@@ -22,6 +22,7 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 mod lock;
+mod mend;
 pub mod parquet;
 pub mod pushed;
 mod put;
@@ -31,8 +32,10 @@ pub mod row_key;
 mod search;
 pub mod snapshot;
 mod snapshots;
+pub mod verify;
 mod writer;
 
 pub use folder::{Archive, ArchiveObject};
 pub use lock::WriteLock;
+pub use mend::{FolderEntry, leftover_of};
 pub use writer::{TableWriter, TableWritten};
