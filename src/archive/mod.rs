@@ -3,7 +3,7 @@
 //! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
 //! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
 //! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says), [`journal`] (tags and forgotten snapshots),
-//! [`index`] (a derived witness).
+//! [`index`] (a derived witness), [`marks`] (chunks that nothing names).
 //!
 //! Promises, at every instant, whatever fails or is killed:
 //! - chunk and snapshot files are never changed once they can be listed;
@@ -19,12 +19,14 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 mod lock;
+pub mod marks;
 pub mod parquet;
 mod put;
 mod readme;
 pub mod row_key;
 pub mod snapshot;
 mod snapshots;
+mod survey;
 mod writer;
 
 pub use folder::{Archive, ArchiveObject};

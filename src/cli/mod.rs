@@ -9,9 +9,11 @@
 
 mod demo;
 mod doctor;
+mod forget;
 mod init;
 mod load;
 mod progress;
+mod prune;
 mod push;
 mod query;
 mod report;
@@ -84,6 +86,8 @@ enum Command {
     Show(show::ShowArgs),
     Query(query::QueryArgs),
     Report(report::ReportArgs),
+    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -205,6 +209,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Show(args) => show::show(&args, context),
         Command::Query(args) => query::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
+        Command::Forget(args) => forget::run(args, context).await,
+        Command::Prune(args) => prune::run(&args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
     }
 }

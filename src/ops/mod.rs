@@ -6,10 +6,13 @@
 
 pub mod clear;
 pub mod doctor;
+pub mod forget;
 pub mod init;
 pub mod load;
 pub mod nightly;
 pub mod overview;
+pub mod policy;
+pub mod prune;
 pub mod push;
 pub mod query;
 pub mod report;
