@@ -12,22 +12,18 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use object_store::{ObjectStore, local::LocalFileSystem};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
 
 use super::{
     layout,
     lock::{Purpose, WriteLock},
     parquet, put, readme,
     snapshot::{Chunk, FORMAT, TableEntry},
-    writer::TableWriter,
+    writer::{Room, TableWriter},
 };
 use crate::{
     error::{Error, Kind, OrFail, Result},
     model::table::{Table, TableName},
 };
-
-/// Most chunks that are hashed, encoded or written at once.
-const MOST_AT_ONCE: usize = 4;
 
 /// `tillvault-archive.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +49,7 @@ pub struct Archive {
     root: PathBuf,
     header: Header,
     pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) permits: Arc<Semaphore>,
+    pub(super) room: Room,
     /// Folders of tables that are there or promised, by their lower-case spelling.
     folders: Mutex<HashMap<String, String>>,
 }
@@ -105,14 +101,8 @@ impl Archive {
     /// As [`Archive::open`].
     pub fn open_with_store(root: &Path, store: Arc<dyn ObjectStore>) -> Result<Self> {
         let header = Self::read_header(root)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_AT_ONCE);
-        Ok(Self {
-            root: root.to_owned(),
-            header,
-            store,
-            permits: Arc::new(Semaphore::new(threads)),
-            folders: Mutex::new(HashMap::new()),
-        })
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self { root: root.to_owned(), header, store, room: Room::new(cores), folders: Mutex::new(HashMap::new()) })
     }
 
     fn read_header(root: &Path) -> Result<Header> {

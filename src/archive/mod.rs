@@ -13,6 +13,8 @@
 //! The archive never speaks HTTP and never reads the till.
 
 pub mod blocks;
+mod buckets;
+mod chunks;
 pub mod content_hash;
 mod folder;
 pub mod index;
@@ -21,6 +23,7 @@ pub mod layout;
 mod lock;
 pub mod parquet;
 mod put;
+mod ranges;
 mod readme;
 pub mod row_key;
 pub mod snapshot;

@@ -1,17 +1,17 @@
-//! The canonical bytes of a row's key (docs/FORMAT.md §Row key): they order the rows of tables that have no integer key, cut
-//! them into buckets, and order rows that share their leading key.
+//! The canonical bytes of a row's key (docs/FORMAT.md §7): they order the rows of tables that have no integer key, cut
+//! them into buckets, and order rows that share their leading key. And the weight of a row, which counts the same bytes of
+//! all its values (docs/FORMAT.md §6).
 //!
 //! Promises: equal keys have equal bytes and different keys different ones, in every version and on every machine. The order
 //! of the bytes means nothing beyond being the same everywhere: it is not the server's.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array},
-    compute::take_record_batch,
+    array::{Array, ArrayRef, AsArray, RecordBatch},
     datatypes::DataType,
 };
 
 use crate::{
-    error::{Error, Kind, OrFail, Result},
+    error::{Error, Kind, Result},
     model::table::Table,
 };
 
@@ -84,18 +84,50 @@ fn append_cells(keys: &mut [Vec<u8>], name: &str, array: &ArrayRef) -> Result<()
     Ok(())
 }
 
-/// The rows in the given order.
+/// The weight of every row: the bytes of its values (`bool` 1, fixed-width types their width, `text` and `binary` their
+/// length), nothing for NULL.
 ///
 /// # Errors
-/// `Bug` when arrow refuses, or for more than 2³² rows.
-pub fn reorder(rows: &RecordBatch, order: &[usize]) -> Result<RecordBatch> {
-    if order.iter().enumerate().all(|(place, row)| place == *row) && order.len() == rows.num_rows() {
-        return Ok(rows.clone());
+/// `Bug` when a column has a type that chunks never hold.
+pub fn row_weights(rows: &RecordBatch) -> Result<Vec<u64>> {
+    let mut weights = vec![0; rows.num_rows()];
+    for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+        let lengths = match array.data_type() {
+            DataType::Boolean => Lengths::Fixed(1),
+            DataType::Utf8 => Lengths::Each(array.as_string::<i32>().value_offsets()),
+            DataType::Binary => Lengths::Each(array.as_binary::<i32>().value_offsets()),
+            other => Lengths::Fixed(other.primitive_width().ok_or_else(|| {
+                Error::new(
+                    Kind::Bug,
+                    format!("column {} has type {other}, which has no place in a chunk", field.name()),
+                )
+            })?),
+        };
+        if array.null_count() == array.len() {
+            continue;
+        }
+        let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+        for (row, weight) in weights.iter_mut().enumerate() {
+            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
+                *weight += lengths.of(row);
+            }
+        }
     }
-    let indices = order
-        .iter()
-        .map(|row| u32::try_from(*row))
-        .collect::<Result<Vec<_>, _>>()
-        .or_fail(Kind::Bug, || "a table without an integer key has more rows than can be sorted")?;
-    take_record_batch(rows, &UInt32Array::from(indices)).or_fail(Kind::Bug, || "rows could not be put in order")
+    Ok(weights)
+}
+
+/// How long the values of a column are.
+enum Lengths<'a> {
+    Fixed(usize),
+    /// Arrow's offsets, which never descend.
+    Each(&'a [i32]),
+}
+
+impl Lengths<'_> {
+    fn of(&self, row: usize) -> u64 {
+        match self {
+            Self::Fixed(width) => *width as u64,
+            Self::Each(offsets) => u64::from(offsets[row + 1].abs_diff(offsets[row])),
+        }
+    }
 }

@@ -9,10 +9,11 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    blocks,
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
     journal::Journal,
     layout, put,
-    snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
+    snapshot::{FORMAT, Snapshot, TableEntry},
 };
 use crate::error::{Error, Kind, OrFail, Result};
 
@@ -307,15 +308,13 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
     if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {
         return Some("has other rows than its chunks".into());
     }
+    let mut before = None;
     entry.chunks.iter().find_map(|chunk| {
-        let fits = match (&entry.ladder, chunk.block) {
-            (Ladder::Range { .. }, Block::Range { lo, hi }) => lo <= hi,
-            (Ladder::Hash { bits }, Block::Hash { bucket }) => *bits < 32 && bucket >> bits == 0,
-            (Ladder::Whole, Block::Whole {}) => true,
-            _ => false,
-        };
-        if !fits {
+        if !blocks::fits(&entry.ladder, chunk.block) {
             return Some(format!("has the block {:?} on the ladder {:?}", chunk.block, entry.ladder));
+        }
+        if before.replace(chunk.block).is_some_and(|before| !blocks::follows(before, chunk.block)) {
+            return Some(format!("has the block {:?} out of order", chunk.block));
         }
         let named = layout::parse_chunk_file(&chunk.file_name()) == Some((&chunk.file, chunk.bytes));
         (!named || chunk.rows == 0).then(|| format!("names the chunk {:?}", chunk.file_name()))

@@ -4,8 +4,9 @@
 //! that can be listed is complete; nothing on the remote is overwritten; a push that was killed is taken up where it ended; a
 //! local file that is damaged is not mirrored; a remote that holds another archive is refused.
 //!
-//! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots. What the remote holds
-//! follows from that list alone; a chunk that is there although no listed snapshot names it is found by its name.
+//! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots; a third lists the journal's
+//! records, once there are any. What the remote holds follows from those lists alone; a chunk that is there although no listed
+//! snapshot names it is found by its name.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -61,6 +62,8 @@ pub struct PushPlan {
     pub header: Option<ArchiveObject>,
     /// Snapshots, ascending.
     pub steps: Vec<PushStep>,
+    /// Records of the journal, ascending; they go last.
+    pub records: Vec<ArchiveObject>,
     /// The newest snapshot of the remote, when it is newer than every local one.
     pub ahead: Option<u64>,
 }
@@ -69,7 +72,7 @@ impl PushPlan {
     /// Objects to upload, in the order in which they go.
     pub fn objects(&self) -> impl Iterator<Item = &ArchiveObject> {
         let steps = self.steps.iter().flat_map(|step| step.chunks.iter().chain([&step.file]));
-        self.header.iter().chain(steps)
+        self.header.iter().chain(steps).chain(&self.records)
     }
 
     /// Number of objects to upload.
@@ -216,7 +219,25 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
             Some(ArchiveObject { path: layout::HEADER_FILE.to_owned(), bytes })
         }
     };
-    Ok(PushPlan { remote: remote.name.clone(), header, steps: steps(archive, &present, lacking)?, ahead })
+    let records = lacking_records(archive, remote).await?;
+    Ok(PushPlan { remote: remote.name.clone(), header, steps: steps(archive, &present, lacking)?, records, ahead })
+}
+
+/// Records of the journal that the remote lacks.
+async fn lacking_records(archive: &Archive, remote: &Remote) -> Result<Vec<ArchiveObject>> {
+    let numbers = archive.record_numbers()?;
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = list(remote, layout::JOURNAL).await?;
+    let mut records = Vec::new();
+    for path in numbers.into_iter().map(layout::record_path) {
+        let bytes = length(archive, &path)?;
+        if there.get(&path) != Some(&bytes) {
+            records.push(ArchiveObject { path, bytes });
+        }
+    }
+    Ok(records)
 }
 
 /// Orders the work. A chunk belongs to the first lacking snapshot that names it, unless the remote's snapshot just before that
@@ -329,6 +350,9 @@ impl Push<'_> {
             }
             self.upload_all(&wanted).await?;
             self.upload(&step.file).await?;
+        }
+        for record in &plan.records {
+            self.upload(record).await?;
         }
         Ok(())
     }
