@@ -93,9 +93,9 @@ pub(crate) fn plain(root: &Path) -> Archive {
     open(root, |store| store)
 }
 
-/// The first snapshot, written by hand, so that few rows lie on a hash ladder that a large table once had.
+/// The first snapshot, written by hand, so that few rows lie on a hash ladder.
 async fn hash_ladder_first(archive: &Archive, state: &State) {
-    let ladder: Ladder = serde_json::from_str(r#"{"kind": "hash", "bits": 1, "heavy": 33554432}"#).unwrap();
+    let ladder: Ladder = serde_json::from_str(r#"{"kind": "hash", "bits": 1, "rows": 12, "heavy": 33554432}"#).unwrap();
     let lock = archive.lock().unwrap();
     let mut till = ScriptedTill::new(state.clone());
     let mut entries = Vec::new();
