@@ -18,10 +18,7 @@ use tillvault::{
     model::table::Table,
 };
 
-use crate::{
-    outside::{python, reader},
-    support::{column, order_rows, orders, read_back, run, snapshot, table, with_name, write_table},
-};
+use crate::support::{column, order_rows, orders, python, read_back, run, snapshot, table, with_name, write_table};
 
 fn notes(key: &[&str]) -> Table {
     table("Notes", vec![column("Id", "int", false), column("Text", "nvarchar(max)", true)], key)
@@ -64,8 +61,8 @@ fn assert_light(archive: &Archive, entry: &TableEntry, heavy: u64) {
 
 /// A program written from FORMAT alone computes the same cuts.
 fn assert_python_agrees(archive: &Archive) {
-    let Some(python) = python() else { return };
-    let output = reader(&python, archive.root(), &[]);
+    let Some(mut python) = python("read_archive.py") else { return };
+    let output = python.arg(archive.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
