@@ -3,6 +3,7 @@
 
 mod accidents;
 mod content;
+mod heavy;
 mod outside;
 mod pages;
 mod random;
