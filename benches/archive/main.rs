@@ -33,6 +33,9 @@ fn main() {
 
 async fn run(quick: bool) {
     println!("# Archive\n\n7 tables that trade moves; kB and MB are thousands and millions of bytes; medians.");
+    if quick {
+        println!("Quick: too few nights for the goals to mean much.");
+    }
     for program in PROGRAMS {
         match program.version() {
             Some(version) => println!("{}: {version}", program.name()),

@@ -62,7 +62,8 @@ impl Peer {
             Program::Borg => command.args(["init", "--encryption", "repokey"]).arg(peer.repository()),
             _ => command.arg("init"),
         };
-        assert!(command.status().unwrap().success(), "{} init", program.name());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{} init: {}", program.name(), String::from_utf8_lossy(&output.stderr));
         let files = listed(&peer.repository());
         Some(Self { files, ..peer })
     }
