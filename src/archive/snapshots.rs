@@ -9,9 +9,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    blocks,
+    flaw::{Flaw, Flawed},
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
+    journal::Journal,
     layout, put,
-    snapshot::{Block, FORMAT, Ladder, Snapshot, TableEntry},
+    snapshot::{FORMAT, Snapshot, TableEntry},
 };
 use crate::error::{Error, Kind, OrFail, Result};
 
@@ -20,6 +23,12 @@ const ZSTD_LEVEL: i32 = 9;
 /// Longest snapshot text that is read; a year-old till has well under one megabyte.
 const LONGEST_TEXT: u64 = 1 << 30;
 const FROM_A_COPY: &str = "copy the file back from a mirror or another copy of the archive";
+
+/// The format alone: nothing else of an unknown one may be understood.
+#[derive(Deserialize)]
+struct Named {
+    format: Option<serde_json::Value>,
+}
 
 /// What must be looked at before a snapshot may be read: chunks in an encoding of their own must not pass for plain ones.
 #[derive(Deserialize)]
@@ -67,18 +76,27 @@ impl Archive {
     /// `Usage` when there is no such snapshot; `Damage` when its file cannot be read for what it should be; `Store` when a
     /// newer tillvault wrote it.
     pub fn snapshot(&self, number: u64) -> Result<Snapshot> {
+        Ok(self.parse_snapshot(number, &self.snapshot_bytes(number)?)?)
+    }
+
+    /// The snapshot that the bytes of a file named `number` hold.
+    ///
+    /// # Errors
+    /// What is wrong with them, sorted by [`Flaw`].
+    pub fn parse_snapshot(&self, number: u64, bytes: &[u8]) -> Result<Snapshot, Flawed> {
         let path = layout::snapshot_path(number);
         let damaged = |what: &str| format!("snapshot file {path} is damaged: {what}");
-        let mut text = Vec::new();
-        let bytes = self.snapshot_bytes(number)?;
-        zstd::stream::read::Decoder::new(bytes.as_slice())
-            .and_then(|decoder| decoder.take(LONGEST_TEXT).read_to_end(&mut text))
-            .map_err(|error| Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))?;
+        let text = decompress(bytes).map_err(|error| {
+            let flaw = Flaw::of_frame(bytes, &error);
+            flaw.with(Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))
+        })?;
         let not_json = |error: serde_json::Error| {
-            Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error)
+            let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
+            flaw.with(Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error))
         };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(not_json)?;
-        check_format(value.get("format"), &path)?;
+        // Read thrice rather than through a tree of values: skipping text costs little, trees cost most of the time.
+        let named: Named = serde_json::from_slice(&text).map_err(not_json)?;
+        check_format(named.format.as_ref(), &path).map_err(Flaw::of_format)?;
         let guard: Guard = serde_json::from_slice(&text).map_err(not_json)?;
         if guard
             .tables
@@ -86,23 +104,23 @@ impl Archive {
             .flat_map(|table| &table.chunks)
             .any(|chunk| chunk.encryption.as_deref().is_some_and(|e| e != "none"))
         {
-            return Err(Error::new(
-                Kind::Store,
-                format!("{path} names encrypted chunks, which this tillvault cannot read"),
-            )
-            .hint("use the newest tillvault"));
+            return Err(Flaw::Newer.with(
+                Error::new(Kind::Store, format!("{path} names encrypted chunks, which this tillvault cannot read"))
+                    .hint("use the newest tillvault"),
+            ));
         }
-        let snapshot: Snapshot = serde_json::from_value(value).map_err(not_json)?;
+        let snapshot: Snapshot = serde_json::from_slice(&text).map_err(not_json)?;
         if snapshot.snapshot != number {
             let what = format!("it says it is number {}", snapshot.snapshot);
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY));
+            return Err(Flaw::Exchanged.with(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY)));
         }
         if snapshot.archive != self.id() {
             let what = format!("it belongs to archive {}, this is {}", snapshot.archive, self.id());
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart"));
+            return Err(Flaw::Exchanged
+                .with(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart")));
         }
         if let Some(what) = inconsistent(&snapshot) {
-            return Err(Error::new(Kind::Damage, damaged(&what)));
+            return Err(Flaw::Contradiction.with(Error::new(Kind::Damage, damaged(&what))));
         }
         Ok(snapshot)
     }
@@ -146,15 +164,38 @@ impl Archive {
         Ok(())
     }
 
-    /// The next snapshot's number and parent.
+    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file must not keep today's rows out of the
+    /// archive.
+    ///
+    /// # Errors
+    /// `Store` when the folder cannot be listed or a newer tillvault wrote a snapshot.
+    pub fn latest_readable(&self) -> Result<(Option<Snapshot>, Vec<Error>)> {
+        let mut unreadable = Vec::new();
+        for number in self.snapshot_numbers()?.into_iter().rev() {
+            match self.snapshot(number) {
+                Ok(snapshot) => return Ok((Some(snapshot), unreadable)),
+                Err(error) if error.kind() == Kind::Damage => unreadable.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((None, unreadable))
+    }
+
+    /// The next snapshot's number and parent. A newest file that is damaged or lost keeps its number and, when the index knows
+    /// it, its place in the chain.
     ///
     /// # Errors
     /// `Store` when the newest file cannot be read.
     pub fn next_link(&self) -> Result<(u64, Option<String>)> {
-        match self.snapshot_numbers()?.last() {
-            Some(newest) => Ok((newest + 1, Some(self.snapshot_hash(*newest)?))),
-            None => Ok((1, None)),
-        }
+        let listed = self.snapshot_numbers()?.last().copied();
+        let index = self.index();
+        let witnessed = index.as_ref().and_then(|index| index.snapshots.last());
+        let Some(newest) = listed.max(witnessed.map(|entry| entry.snapshot)) else { return Ok((1, None)) };
+        let parent = match witnessed.filter(|entry| entry.snapshot == newest) {
+            Some(entry) if listed != Some(newest) || self.snapshot(newest).is_err() => entry.hash.clone(),
+            _ => self.snapshot_hash(newest)?,
+        };
+        Ok((newest + 1, Some(parent)))
     }
 
     /// Writes a snapshot file: the last act of a run, after all chunks.
@@ -184,6 +225,18 @@ impl Archive {
         let text = serde_json::to_vec(snapshot).or_fail(Kind::Bug, || format!("{path} is not JSON"))?;
         let bytes = compress(&text).or_fail(Kind::Bug, || format!("{path} cannot be compressed"))?;
         if put::put_once(self.store.as_ref(), &path, bytes.into()).await? { Ok(()) } else { Err(taken(&path)) }
+    }
+
+    /// Removes the file of a snapshot. Only for one that the journal names as forgotten, under [`Archive::lock`].
+    ///
+    /// # Errors
+    /// `Bug` when the journal does not name it; `Store` when it cannot be removed.
+    pub async fn remove_snapshot(&self, number: u64, journal: &Journal) -> Result<()> {
+        let path = layout::snapshot_path(number);
+        if !journal.forgotten().contains_key(&number) {
+            return Err(Error::new(Kind::Bug, format!("{path} will not be removed: it was not forgotten")));
+        }
+        put::remove(self.store.as_ref(), &path).await
     }
 
     /// Paths of the chunks a snapshot names that are not there with the length their name states.
@@ -235,7 +288,15 @@ fn taken(path: &str) -> Error {
         .temporary()
 }
 
-fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
+/// The text of a compressed JSON file.
+pub(super) fn decompress(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    zstd::stream::read::Decoder::new(bytes)?.take(LONGEST_TEXT).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// One zstd frame with checksum and content size.
+pub(super) fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
     encoder.include_checksum(true)?;
     encoder.include_contentsize(true)?;
@@ -265,15 +326,13 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
     if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {
         return Some("has other rows than its chunks".into());
     }
+    let mut before = None;
     entry.chunks.iter().find_map(|chunk| {
-        let fits = match (&entry.ladder, chunk.block) {
-            (Ladder::Range { .. }, Block::Range { lo, hi }) => lo <= hi,
-            (Ladder::Hash { bits }, Block::Hash { bucket }) => *bits < 32 && bucket >> bits == 0,
-            (Ladder::Whole, Block::Whole {}) => true,
-            _ => false,
-        };
-        if !fits {
+        if !blocks::fits(&entry.ladder, chunk.block) {
             return Some(format!("has the block {:?} on the ladder {:?}", chunk.block, entry.ladder));
+        }
+        if before.replace(chunk.block).is_some_and(|before| !blocks::follows(before, chunk.block)) {
+            return Some(format!("has the block {:?} out of order", chunk.block));
         }
         let named = layout::parse_chunk_file(&chunk.file_name()) == Some((&chunk.file, chunk.bytes));
         (!named || chunk.rows == 0).then(|| format!("names the chunk {:?}", chunk.file_name()))

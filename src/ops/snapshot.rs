@@ -2,9 +2,10 @@
 //!
 //! Order of work: lock, describe, discover, read (trade tables first), settle what moved meanwhile, look for a clear, write
 //! the snapshot file last. A run that dies before that last step leaves chunks that the next run finds and uses, and nothing
-//! that can be listed. A table that cannot be read is named in the snapshot and in a warning; the others go on.
+//! that can be listed. A table that cannot be read, or that the till no longer shows, is named in the snapshot and in a warning;
+//! the others go on. A damaged snapshot file does not keep today's rows out of the archive either.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -13,13 +14,13 @@ use serde::Serialize;
 use super::clear;
 use crate::{
     archive::{
-        Archive,
+        Archive, layout,
         snapshot::{Consistency, FORMAT, MissingTable, Snapshot, SnapshotKind, SourceInfo, TableEntry},
     },
     error::{Error, Kind, Result},
     model::table::{KeyRange, Table, TableName},
     observe::{Event, SharedObserver},
-    source::{Source, TableSelection, TillInfo, TradeMark},
+    source::{Source, TableSelection, TillInfo, TradeMark, pattern},
 };
 
 /// Tables whose rows belong to one ticket or its ledger document, parents first. They are read in one go and read again
@@ -68,7 +69,7 @@ pub struct TableOutcome {
     pub rows: u64,
     /// Chunks in the snapshot.
     pub chunks: u64,
-    /// Chunks that were not in the snapshot before.
+    /// Chunks of the snapshot whose files this run has added.
     pub chunks_new: u64,
     /// Bytes of those.
     pub bytes_new: u64,
@@ -122,7 +123,14 @@ pub async fn snapshot(
 ) -> Result<SnapshotOutcome> {
     let started = std::time::Instant::now();
     let _lock = archive.lock()?;
-    let previous = archive.latest()?;
+    let (previous, unreadable) = archive.latest_readable()?;
+    for error in &unreadable {
+        let message = format!(
+            "{}; today's rows are archived all the same, compared with the newest snapshot that can be read",
+            error.message()
+        );
+        observer.event(Event::Warning { message });
+    }
     let taken_at = Timestamp::now();
     let till = source.describe().await?;
     refuse_other_till(previous.as_ref(), &till)?;
@@ -131,9 +139,15 @@ pub async fn snapshot(
         return Err(Error::new(Kind::Source, format!("no table to read in database {}", till.database))
             .hint("check the database name and [tables] in the settings; the login needs the role db_datareader"));
     }
-    warn_of_vanished(previous.as_ref(), &tables, observer);
-
-    let mut run = Run { archive, observer, previous: previous.as_ref(), taken: BTreeMap::new(), rows_read: 0 };
+    let mut run = Run {
+        archive,
+        observer,
+        previous: previous.as_ref(),
+        taken: BTreeMap::new(),
+        rows_read: 0,
+        new_files: HashSet::new(),
+    };
+    run.name_vanished(&tables, &options.selection);
     let in_transaction = source.begin().await?;
     observer.event(Event::Phase { name: "read the till", total: Some(tables.len() as u64) });
     let settled = run.read_all(source, &tables, in_transaction).await?;
@@ -163,13 +177,14 @@ pub async fn snapshot(
             None
         }
     };
-    let epoch = previous.as_ref().map_or(1, |snapshot| snapshot.epoch) + u32::from(clear.is_some());
+    let epoch = epoch_so_far(archive, previous.as_ref()) + u32::from(clear.is_some());
+    let (number, parent) = archive.next_link()?;
     if let Some(seen) = &clear {
         observer.event(Event::Note { message: seen.note.clone() });
     }
     let new_tags = options.tags.iter().any(|tag| !previous.as_ref().is_some_and(|p| p.tags.contains(tag)));
     let mut outcome = SnapshotOutcome {
-        snapshot: previous.as_ref().map_or(0, |snapshot| snapshot.snapshot) + 1,
+        snapshot: number,
         kind: SnapshotKind::Full,
         rows: taken.entries.iter().map(|entry| entry.rows).sum(),
         rows_read: taken.rows_read,
@@ -185,7 +200,12 @@ pub async fn snapshot(
         tables: taken.tables,
     };
     match &previous {
-        Some(before) if !options.always && !new_tags && same_state(before, &taken.entries, &taken.missing) => {
+        Some(before)
+            if unreadable.is_empty()
+                && !options.always
+                && !new_tags
+                && same_state(before, &taken.entries, &taken.missing) =>
+        {
             outcome.snapshot = before.snapshot;
             outcome.unchanged = true;
         }
@@ -194,10 +214,7 @@ pub async fn snapshot(
                 format: FORMAT,
                 archive: archive.id().to_owned(),
                 snapshot: outcome.snapshot,
-                parent: match &previous {
-                    Some(before) => Some(archive.snapshot_hash(before.snapshot)?),
-                    None => None,
-                },
+                parent,
                 taken_at,
                 till_time: till.local_time,
                 kind: SnapshotKind::Full,
@@ -217,6 +234,14 @@ pub async fn snapshot(
             };
             archive.write_snapshot(&snapshot).await?;
         }
+    }
+    if let Err(error) = archive.write_index(false).await {
+        // Derived: the snapshot is whole without it.
+        let message = format!(
+            "the archive's index is not up to date: {}; `tillvault check --repair` rebuilds it",
+            error.message()
+        );
+        observer.event(Event::Warning { message });
     }
     outcome.seconds = started.elapsed().as_secs_f64();
     Ok(outcome)
@@ -238,18 +263,17 @@ fn refuse_other_till(previous: Option<&Snapshot>, till: &TillInfo) -> Result<()>
     .hint("correct sambapos_db_name, or use an archive of its own for the other database"))
 }
 
-fn warn_of_vanished(previous: Option<&Snapshot>, tables: &[Table], observer: &SharedObserver) {
-    let now: BTreeSet<String> = tables.iter().map(|table| table.name.to_string()).collect();
-    for entry in previous.iter().flat_map(|snapshot| &snapshot.tables) {
-        let name = entry.table.name.to_string();
-        if !now.contains(&name) {
-            observer.event(Event::Warning {
-                message: format!(
-                    "table {name} is gone from the till, or not to be read any more; its rows stay in the snapshots before"
-                ),
-            });
-        }
-    }
+/// The epoch before this run. The index remembers it where the newest snapshots cannot be read.
+fn epoch_so_far(archive: &Archive, previous: Option<&Snapshot>) -> u32 {
+    let indexed = archive.index().and_then(|index| index.snapshots.last().map(|entry| entry.epoch));
+    previous.map_or(1, |snapshot| snapshot.epoch).max(indexed.unwrap_or(1))
+}
+
+/// Whether the settings would still take a table of this display name. A point may part schema and name, or be in the name.
+fn may_be_meant(selection: &TableSelection, name: &str) -> bool {
+    let with_schema =
+        name.split_once('.').map(|(schema, name)| TableName { schema: schema.to_owned(), name: name.to_owned() });
+    [Some(TableName::dbo(name)), with_schema].iter().flatten().any(|table| pattern::selects(selection, table))
 }
 
 /// The trade mark, or none when the till does not show its tickets; reading them then says why.
@@ -261,9 +285,10 @@ async fn trade_mark(source: &mut dyn Source) -> Result<Option<TradeMark>> {
     }
 }
 
-/// The till said no for one table alone. Anything else ends the run: the archive, the connection, the login.
+/// Something is wrong with one table alone: the till said no, or its rows cannot be kept. Anything else ends the run: the
+/// archive, the connection, the login.
 fn is_about_one_table(error: &Error) -> bool {
-    error.kind() == Kind::Source && !error.is_temporary()
+    matches!(error.kind(), Kind::Source | Kind::Bug) && !error.is_temporary()
 }
 
 /// Whether the tables are, to the chunk, those of the snapshot before.
@@ -278,6 +303,8 @@ struct Run<'a> {
     previous: Option<&'a Snapshot>,
     taken: BTreeMap<String, std::result::Result<(TableEntry, TableOutcome), MissingTable>>,
     rows_read: u64,
+    /// Chunk files that this run has added, also by an earlier read of the same table.
+    new_files: HashSet<String>,
 }
 
 /// What reading gave.
@@ -289,6 +316,51 @@ struct Taken {
 }
 
 impl Run<'_> {
+    /// Tables of the snapshot before that the till does not show any more: dropped there, or hidden from the login. They are
+    /// missing, not empty. A table that the settings leave out now is neither.
+    fn name_vanished(&mut self, tables: &[Table], selection: &TableSelection) {
+        let Some(previous) = self.previous else { return };
+        let now: BTreeSet<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        let listed = previous.tables.iter().map(|entry| {
+            let table = &entry.table.name;
+            (table.to_string(), Some(previous.snapshot), pattern::selects(selection, table))
+        });
+        let missed = previous
+            .missing
+            .iter()
+            .map(|missing| (missing.table.clone(), missing.last_in, may_be_meant(selection, &missing.table)));
+        for (name, last_in, meant) in listed.chain(missed) {
+            let Some(last_in) = last_in.filter(|_| meant && !now.contains(&name)) else { continue };
+            let reason =
+                "the till does not show it any more: it was dropped there, or the login may not see it".to_owned();
+            let message = format!(
+                "table {name} is not in this snapshot: {reason}; its rows stay in snapshot {last_in} and before. If that is meant, exclude it under [tables] in the settings"
+            );
+            self.observer.event(Event::Warning { message });
+            self.taken.insert(name.clone(), Err(MissingTable { table: name, reason, last_in: Some(last_in) }));
+        }
+    }
+
+    /// The newest entry of a table: in the snapshot before, or where it was seen last when it is missing there.
+    fn entry_before(&self, name: &str) -> Option<TableEntry> {
+        let previous = self.previous?;
+        if let Some(entry) = previous.table(name) {
+            return Some(entry.clone());
+        }
+        let last_in = previous.missing.iter().find(|missing| missing.table == name)?.last_in?;
+        // Only to reuse chunks and boundaries: without it they are found or written anew.
+        self.archive.snapshot(last_in).ok()?.table(name).cloned()
+    }
+
+    /// The newest snapshot that has the table.
+    fn last_in(&self, name: &str) -> Option<u64> {
+        let previous = self.previous?;
+        match previous.table(name) {
+            Some(_) => Some(previous.snapshot),
+            None => previous.missing.iter().find(|missing| missing.table == name)?.last_in,
+        }
+    }
+
     /// Reads every table. Returns whether no ticket moved between the first and the last row of the trade tables.
     async fn read_all(&mut self, source: &mut dyn Source, tables: &[Table], in_transaction: bool) -> Result<bool> {
         let (mut trade, rest): (Vec<&Table>, Vec<&Table>) =
@@ -327,7 +399,7 @@ impl Run<'_> {
                 let reason = error.message().to_owned();
                 self.observer
                     .event(Event::Warning { message: format!("table {name} is not in this snapshot: {reason}") });
-                Err(MissingTable { table: name.clone(), reason })
+                Err(MissingTable { table: name.clone(), reason, last_in: self.last_in(&name) })
             }
             Err(error) => return Err(error),
         };
@@ -337,9 +409,10 @@ impl Run<'_> {
 
     async fn copy(&mut self, source: &mut dyn Source, table: &Table) -> Result<(TableEntry, TableOutcome)> {
         let name = table.name.to_string();
-        let before = self.previous.and_then(|snapshot| snapshot.table(&name));
-        self.observer.event(Event::TableStarted { table: name.clone(), rows_expected: before.map(|entry| entry.rows) });
-        let mut writer = self.archive.table_writer(table, before)?;
+        let before = self.entry_before(&name);
+        let rows_expected = before.as_ref().map(|entry| entry.rows);
+        self.observer.event(Event::TableStarted { table: name.clone(), rows_expected });
+        let mut writer = self.archive.table_writer(table, before.as_ref())?;
         let mut rows = source.read(table, KeyRange::ALL);
         while let Some(batch) = rows.next().await {
             let batch = batch?;
@@ -349,12 +422,15 @@ impl Run<'_> {
             self.observer.event(Event::Rows { table: name.clone(), rows: count });
         }
         let written = writer.finish().await?;
+        let path = |file: &str| layout::chunk_path(&written.entry.folder, file);
+        self.new_files.extend(written.new_files.iter().map(|(file, _)| path(file)));
+        let new = written.entry.chunks.iter().filter(|chunk| self.new_files.contains(&path(&chunk.file_name())));
         let outcome = TableOutcome {
             name: name.clone(),
             rows: written.entry.rows,
             chunks: written.entry.chunks.len() as u64,
-            chunks_new: written.chunks_new,
-            bytes_new: written.bytes_new,
+            chunks_new: new.clone().count() as u64,
+            bytes_new: new.map(|chunk| chunk.bytes).sum(),
         };
         self.observer.event(Event::TableDone {
             table: name,
