@@ -8,7 +8,7 @@ use object_store::local::LocalFileSystem;
 use tempfile::TempDir;
 use tillvault::{
     archive::{
-        Archive, content_hash, parquet,
+        Archive, blocks, content_hash, parquet,
         snapshot::{Consistency, FORMAT, Ladder, Snapshot, SnapshotKind, SourceInfo, TableEntry},
     },
     demo::schema,
@@ -131,7 +131,12 @@ impl Ladders {
         TableEntry {
             table: table.clone(),
             folder: table.name.name.clone(),
-            ladder: Ladder::Range { column: table.key[0].clone(), open: self.open, closed: self.closed },
+            ladder: Ladder::Range {
+                column: table.key[0].clone(),
+                open: self.open,
+                closed: self.closed,
+                heavy: blocks::HEAVY,
+            },
             rows: 0,
             chunks: Vec::new(),
         }

@@ -20,6 +20,8 @@ use site::Plan;
 use trade::Ids;
 
 const PROGRAMS: &[Program] = &[Program::Restic, Program::ResticMax, Program::Borg];
+/// restic cuts files by a polynomial it draws for each repository: few nights of one alone would be a matter of luck.
+const MORE_RESTIC: &[Program] = &[Program::Restic, Program::Restic, Program::Restic, Program::ResticMax, Program::Borg];
 
 fn main() {
     // Cargo hands benches flags of its own; what is not known here is not for us.
@@ -63,6 +65,7 @@ async fn run(quick: bool) {
         nights: if quick { 2 } else { 10 },
         clears: &[],
         peers_sync: false,
+        programs: MORE_RESTIC,
         ..site_a
     };
     let (kept, mut trade) = site::play(&site_b).await;
@@ -77,7 +80,7 @@ async fn run(quick: bool) {
         name: "Site B without edits of old rows",
         old_edits: false,
         syncs: 0,
-        programs: &[Program::Restic],
+        programs: &[Program::Restic, Program::Restic, Program::Restic],
         ..site_b
     };
     let (kept, _) = site::play(&calm).await;

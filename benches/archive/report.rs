@@ -1,6 +1,10 @@
 //! The tables that are printed, in Markdown, and the goals beside them (DESIGN §9).
 
-use crate::{keeper::Cost, site::Kept};
+use crate::{keeper::Cost, peers::Program, site::Kept};
+
+/// The goals of a sync.
+const MOST_SYNC_BYTES: f64 = 100_000.0;
+const MOST_SYNC_OBJECTS: f64 = 10.0;
 
 /// The value in the middle; `None` of nothing.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
@@ -55,24 +59,27 @@ pub(crate) fn site(all: &[Kept]) {
     }
 }
 
-/// The first ladder against restic, and its syncs against their bounds.
+/// The first ladder against restic, all its repositories taken together, and its syncs against their bounds.
 pub(crate) fn site_goals(all: &[Kept], of_restic: Option<f64>) {
     let Some(ours) = all.first() else { return };
     println!("\nGoals, for {}:", ours.name);
-    let per_night = |kept: &Kept| median_of(&kept.nights, |cost| cost.all_bytes()).unwrap_or(f64::NAN);
-    match (all.iter().find(|kept| kept.name.starts_with("restic, ")), of_restic) {
-        (Some(restic), goal) => {
-            verdict("bytes a night / restic", per_night(ours) / per_night(restic), goal);
-            if !restic.syncs.is_empty() {
-                verdict("bytes kept with syncs / restic", ours.bytes() as f64 / restic.bytes() as f64, goal);
-            }
-        }
-        (None, _) => println!("- bytes a night / restic: not measured, restic is not installed"),
+    let restic: Vec<&Kept> = all.iter().filter(|kept| kept.name == Program::Restic.name()).collect();
+    let nights: Vec<Cost> = restic.iter().flat_map(|kept| kept.nights.clone()).collect();
+    match (median_of(&ours.nights, |cost| cost.all_bytes()), median_of(&nights, |cost| cost.all_bytes())) {
+        (Some(ours), Some(restic)) => verdict("bytes a night / restic", ours / restic, of_restic),
+        _ => println!("- bytes a night / restic: not measured, restic is not installed"),
     }
-    if let Some(bytes) = median_of(&ours.syncs, |cost| cost.all_bytes()) {
-        verdict("kB a sync, median", bytes / 1e3, Some(100.0));
-        let most = ours.syncs.iter().map(|cost| cost.all_objects()).max().unwrap_or(0);
-        verdict("objects a sync, at most", most as f64, Some(10.0));
+    if let Some(restic) = restic.first().filter(|kept| !kept.syncs.is_empty()) {
+        verdict("bytes kept with syncs / restic", ours.bytes() as f64 / restic.bytes() as f64, of_restic);
+    }
+    let syncs = &ours.syncs;
+    if let Some(bytes) = median_of(syncs, |cost| cost.all_bytes()) {
+        verdict("kB a sync, median", bytes / 1e3, Some(MOST_SYNC_BYTES / 1e3));
+        let objects = median_of(syncs, |cost| cost.all_objects()).unwrap_or(f64::NAN);
+        verdict("objects a sync, median", objects, Some(MOST_SYNC_OBJECTS));
+        let large = syncs.iter().filter(|cost| cost.all_bytes() as f64 > MOST_SYNC_BYTES).count();
+        let many = syncs.iter().filter(|cost| cost.all_objects() as f64 > MOST_SYNC_OBJECTS).count();
+        println!("- of {} syncs, {large} were larger and {many} had more objects", syncs.len());
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) struct Plan {
     pub(crate) syncs: i64,
     /// Whether restic, borg and whole tables take part in the syncs.
     pub(crate) peers_sync: bool,
+    /// A program that stands here more than once has as many repositories, whose figures are taken together.
     pub(crate) programs: &'static [Program],
 }
 
