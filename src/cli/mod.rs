@@ -10,9 +10,11 @@
 mod demo;
 mod diff;
 mod doctor;
+mod forget;
 mod init;
 mod load;
 mod progress;
+mod prune;
 mod push;
 mod query;
 mod report;
@@ -90,6 +92,8 @@ enum Command {
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
     Report(report::ReportArgs),
+    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -219,6 +223,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
+        Command::Forget(args) => forget::run(args, context).await,
+        Command::Prune(args) => prune::run(&args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
     }
 }
