@@ -63,7 +63,7 @@ pub(crate) fn site(all: &[Kept]) {
 pub(crate) fn site_goals(all: &[Kept], of_restic: Option<f64>) {
     let Some(ours) = all.first() else { return };
     println!("\nGoals, for {}:", ours.name);
-    let restic: Vec<&Kept> = all.iter().filter(|kept| kept.name == Program::Restic.name()).collect();
+    let restic: Vec<&Kept> = all.iter().filter(|kept| kept.name.starts_with(Program::Restic.name())).collect();
     let nights: Vec<Cost> = restic.iter().flat_map(|kept| kept.nights.clone()).collect();
     match (median_of(&ours.nights, |cost| cost.all_bytes()), median_of(&nights, |cost| cost.all_bytes())) {
         (Some(ours), Some(restic)) => verdict("bytes a night / restic", ours / restic, of_restic),

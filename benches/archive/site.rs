@@ -99,13 +99,21 @@ pub(crate) async fn play(plan: &Plan) -> (Vec<Kept>, Trade) {
         let kept = Kept::new(keeper.name());
         ladders.push((keeper, kept));
     }
-    let peers = plan.programs.iter().filter_map(|program| Peer::create(*program));
+    let mut peers: Vec<(Peer, Kept)> = Vec::new();
+    for program in plan.programs {
+        let Some(peer) = Peer::create(*program) else { continue };
+        let name = match peers.iter().filter(|(peer, _)| peer.program == *program).count() {
+            0 => program.name().to_owned(),
+            before => format!("{}, repository {}", program.name(), before + 1),
+        };
+        peers.push((peer, Kept::new(name)));
+    }
     let mut site = Site {
         plan: plan.clone(),
         trade: Trade::new(SEED),
         ladders,
         whole: (WholeTables::create(), Kept::new("whole tables, Parquet")),
-        peers: peers.map(|peer| (peer.program.name(), peer)).map(|(name, peer)| (peer, Kept::new(name))).collect(),
+        peers,
         dumps: tempfile::tempdir().unwrap(),
     };
     site.nights().await;

@@ -5,7 +5,7 @@
 //! with its ledger document, changes with each round of orders, and is settled. Orders and ledger rows of a ticket do not
 //! stand next to those of the same ticket but where time puts them. Everything follows from the seed.
 //!
-//! Of use to tests, too: it knows nothing of the bench.
+//! Of use to tests, too: it knows nothing of the bench, and needs `dice` and `rows` beside it.
 
 mod bill;
 mod edits;
