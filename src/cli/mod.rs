@@ -10,6 +10,7 @@
 mod demo;
 mod diff;
 mod doctor;
+mod find;
 mod init;
 mod load;
 mod progress;
@@ -86,6 +87,7 @@ enum Command {
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
+    Find(find::FindArgs),
     Stats(stats::StatsArgs),
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
@@ -215,6 +217,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Snapshots(args) => show::snapshots(args, context).await,
         Command::Show(args) => show::show(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,
+        Command::Find(args) => find::run(args, context).await,
         Command::Stats(args) => stats::run(args, context).await,
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
