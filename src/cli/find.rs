@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{
-    Context, Rendered, blocking,
+    Context, Rendered, blocking, counted,
     diff::{fields, value},
     human_count,
     show::complaint,
@@ -101,8 +101,7 @@ fn text(outcome: &FindOutcome, wanted: &str, width: usize) -> String {
             "{table} never had {column} {wanted} in {place} (values are compared as text, as `query` shows them)\n"
         );
     }
-    let unit = if outcome.found == 1 { "version" } else { "versions" };
-    let mut text = format!("{table}: {} {unit} in {place}\n", human_count(outcome.found));
+    let mut text = format!("{table}: {} in {place}\n", counted(outcome.found, "version"));
     let mut before: Option<&Version> = None;
     for version in &outcome.versions {
         let key = key(version, &outcome.key);

@@ -339,6 +339,11 @@ fn human_count(count: u64) -> String {
     indicatif::HumanCount(count).to_string()
 }
 
+/// `1 chunk`, `1,204 chunks`.
+fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", human_count(count), if count == 1 { "" } else { "s" })
+}
+
 /// A table for people: a header, right-aligned columns where `right` says so, no lines.
 fn text_table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = comfy_table::Table::new();
