@@ -151,10 +151,11 @@ impl Archive {
         Ok(Index { format: FORMAT, archive: self.id().to_owned(), header, journal: newest, snapshots })
     }
 
-    /// BLAKE3 of the archive's header file, when it can be read.
+    /// BLAKE3 of the archive's header file, when it can be read and is this archive's.
     #[must_use]
     pub fn header_hash(&self) -> Option<String> {
         let bytes = fs::read(self.root().join(layout::HEADER_FILE)).ok()?;
+        Self::header_id(&bytes).ok().filter(|id| id == self.id())?;
         Some(blake3::hash(&bytes).to_hex().to_string())
     }
 
@@ -183,7 +184,8 @@ fn seal(index: &Index) -> Result<String> {
 
 /// Whether the bytes are those of an index file as it was written.
 fn is_sealed(bytes: &[u8]) -> bool {
-    let Some((check, rest)) = bytes.strip_prefix(BEFORE_CHECK.as_bytes()).and_then(|rest| rest.split_at_checked(DIGITS))
+    let Some((check, rest)) =
+        bytes.strip_prefix(BEFORE_CHECK.as_bytes()).and_then(|rest| rest.split_at_checked(DIGITS))
     else {
         return false;
     };
@@ -208,8 +210,7 @@ mod tests {
             epoch: 1,
             rows: 9,
         };
-        let index =
-            Index { format: FORMAT, archive: "x".into(), header: None, journal: None, snapshots: vec![entry] };
+        let index = Index { format: FORMAT, archive: "x".into(), header: None, journal: None, snapshots: vec![entry] };
         let text = seal(&index).unwrap();
         assert!(is_sealed(text.as_bytes()));
         assert_eq!(serde_json::from_str::<Index>(&text).unwrap(), index);

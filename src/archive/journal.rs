@@ -181,8 +181,7 @@ impl Archive {
     pub fn parse_record(&self, number: u64, bytes: &[u8]) -> Result<Record, Flawed> {
         let path = layout::record_path(number);
         let damaged = || Error::new(Kind::Damage, format!("{path} is damaged")).hint(FROM_A_REMOTE);
-        let text =
-            decompress(bytes).map_err(|error| Flaw::of_frame(bytes, &error).with(damaged().caused_by(error)))?;
+        let text = decompress(bytes).map_err(|error| Flaw::of_frame(bytes, &error).with(damaged().caused_by(error)))?;
         let not_json = |error: serde_json::Error| {
             let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
             flaw.with(damaged().caused_by(error))
@@ -192,11 +191,8 @@ impl Archive {
         let record: Record = serde_json::from_value(value).map_err(not_json)?;
         if record.record != number || record.archive != self.id() {
             return Err(Flaw::Exchanged.with(
-                Error::new(
-                    Kind::Damage,
-                    format!("{path} is record {} of archive {}", record.record, record.archive),
-                )
-                .hint(FROM_A_REMOTE),
+                Error::new(Kind::Damage, format!("{path} is record {} of archive {}", record.record, record.archive))
+                    .hint(FROM_A_REMOTE),
             ));
         }
         Ok(record)
