@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use tillvault::{
     archive::{
         Archive,
+        journal::Tagging,
         snapshot::{Consistency, FORMAT, Snapshot, SnapshotKind, SourceInfo},
     },
     config::RemoteConfig,
@@ -238,6 +239,31 @@ async fn one_more_snapshot_costs_a_request_per_new_chunk_and_three() {
     let pushed = site.push().await.unwrap();
     assert_eq!((pushed.uploaded, pushed.requests), (1, 3));
     site.assert_mirrored();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_the_journal_are_mirrored_after_the_snapshots() {
+    let site = Site::new().await;
+    snapshot(&site.archive, &[("Orders", 100)]).await;
+    let mut journal = site.archive.journal().unwrap();
+    for tag in ["first", "second"] {
+        let tagging = Tagging { snapshot: 1, tags: vec![tag.into()] };
+        site.archive.write_record(&mut journal, Some(tagging), None).await.unwrap();
+    }
+    site.push().await.unwrap();
+    let sent: Vec<String> = site
+        .server
+        .take_requests()
+        .into_iter()
+        .filter(|request| request.method == "PUT" && request.status == Some(201))
+        .map(|request| request.path)
+        .collect();
+    let tail = &sent[sent.len() - 3..];
+    assert!(tail[0].ends_with("snapshots/000001.json.zst"), "{tail:?}");
+    assert!(tail[1].ends_with("journal/000001.json.zst") && tail[2].ends_with("journal/000002.json.zst"), "{tail:?}");
+    site.assert_mirrored();
+    let again = site.push().await.unwrap();
+    assert_eq!((again.uploaded, again.requests), (0, 3));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

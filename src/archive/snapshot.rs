@@ -46,11 +46,13 @@ pub struct SourceInfo {
     pub collation: String,
 }
 
-/// How a table's rows are cut into chunks (DESIGN D3). Stored per table, so that a later version keeps old boundaries.
+/// How a table's rows are cut into chunks (DESIGN D3; docs/FORMAT.md §6). Stored per table with its numbers, so that a later
+/// version keeps old boundaries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Ladder {
-    /// Aligned ranges of an integer column: blocks of `closed` keys up to the last closed block, then blocks of `open` keys.
+    /// Aligned ranges of an integer column: blocks of `closed` keys up to the last closed block, then blocks of `open` keys;
+    /// smaller ones where rows are heavy.
     Range {
         /// The column that leads the key.
         column: String,
@@ -58,13 +60,19 @@ pub enum Ladder {
         open: u32,
         /// Keys per closed block.
         closed: u32,
+        /// Bytes of values above which a block is cut.
+        heavy: u64,
     },
     /// One chunk.
     Whole,
     /// Cut by the leading bits of the BLAKE3 of each row's canonical key (or whole row, without a key).
     Hash {
-        /// Number of leading bits.
+        /// Number of leading bits; buckets that are too heavy have more.
         bits: u8,
+        /// Rows that a bucket should hold at most, on average.
+        rows: u64,
+        /// Bytes of values above which a bucket is cut; a quarter of it is the most it should hold on average.
+        heavy: u64,
     },
 }
 
@@ -83,6 +91,8 @@ pub enum Block {
     Hash {
         /// The bucket, `0 ..= 2^bits - 1`.
         bucket: u32,
+        /// Number of leading bits that make this bucket: the ladder's, or more where that one was too heavy.
+        bits: u8,
     },
     /// All rows of the table.
     Whole {},

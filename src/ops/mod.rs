@@ -5,10 +5,13 @@
 //! It never prints, never reads arguments and never names a driver crate.
 
 pub mod clear;
+pub mod diff;
 pub mod doctor;
+pub mod find;
 pub mod forget;
 pub mod init;
 pub mod load;
+mod names;
 pub mod nightly;
 pub mod overview;
 pub mod policy;
@@ -17,3 +20,6 @@ pub mod push;
 pub mod query;
 pub mod report;
 pub mod snapshot;
+pub mod stats;
+pub mod tag;
+mod threads;

@@ -4,8 +4,9 @@
 //! that can be listed is complete; nothing on the remote is overwritten; a push that was killed is taken up where it ended; a
 //! local file that is damaged is not mirrored; a remote that holds another archive is refused.
 //!
-//! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots. What the remote holds
-//! follows from that list alone; a chunk that is there although no listed snapshot names it is found by its name.
+//! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots; a third lists the journal's
+//! records, once there are any. What the remote holds follows from those lists alone; a chunk that is there although no listed
+//! snapshot names it is found by its name.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -59,8 +60,12 @@ pub struct PushPlan {
     pub remote: String,
     /// `tillvault-archive.json`, if it is not there yet.
     pub header: Option<ArchiveObject>,
-    /// Snapshots, ascending.
+    /// Local snapshots that the remote holds, ascending.
+    pub present: Vec<u64>,
+    /// Snapshots it lacks, ascending.
     pub steps: Vec<PushStep>,
+    /// Records of the journal, ascending; they go last.
+    pub records: Vec<ArchiveObject>,
     /// The newest snapshot of the remote, when it is newer than every local one.
     pub ahead: Option<u64>,
 }
@@ -69,7 +74,7 @@ impl PushPlan {
     /// Objects to upload, in the order in which they go.
     pub fn objects(&self) -> impl Iterator<Item = &ArchiveObject> {
         let steps = self.steps.iter().flat_map(|step| step.chunks.iter().chain([&step.file]));
-        self.header.iter().chain(steps)
+        self.header.iter().chain(steps).chain(&self.records)
     }
 
     /// Number of objects to upload.
@@ -151,7 +156,10 @@ pub async fn push(
     let run =
         Push { archive, remote, observer, done: AtomicU64::new(0), sent: AtomicU64::new(0), bytes: AtomicU64::new(0) };
     if !options.dry_run {
-        run.act(&plan).await.map_err(|error| left_over(&plan, run.done(), error))?;
+        let mut there = plan.present.clone();
+        let acted = run.act(&plan, &mut there).await;
+        note_pushed(archive, &plan.remote, &there, observer).await;
+        acted.map_err(|error| left_over(&plan, run.done(), error))?;
     }
     Ok(PushOutcome {
         uploaded: run.sent.into_inner(),
@@ -161,6 +169,14 @@ pub async fn push(
         seconds: started.elapsed().as_secs_f64(),
         remote: remote.name.clone(),
     })
+}
+
+/// Leaves behind what the remote holds now, for listings. Not a reason for a push to fail.
+async fn note_pushed(archive: &Archive, remote: &str, there: &[u64], observer: &SharedObserver) {
+    if let Err(error) = archive.note_pushed(remote, there).await {
+        let message = format!("which snapshots remote {remote} holds could not be noted: {error}");
+        observer.event(Event::Warning { message });
+    }
 }
 
 /// The error of a push that stopped: kind and hint of its cause, and how much is left.
@@ -216,7 +232,26 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
             Some(ArchiveObject { path: layout::HEADER_FILE.to_owned(), bytes })
         }
     };
-    Ok(PushPlan { remote: remote.name.clone(), header, steps: steps(archive, &present, lacking)?, ahead })
+    let records = lacking_records(archive, remote).await?;
+    let steps = steps(archive, &present, lacking)?;
+    Ok(PushPlan { remote: remote.name.clone(), header, present, steps, records, ahead })
+}
+
+/// Records of the journal that the remote lacks.
+async fn lacking_records(archive: &Archive, remote: &Remote) -> Result<Vec<ArchiveObject>> {
+    let numbers = archive.record_numbers()?;
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = list(remote, layout::JOURNAL).await?;
+    let mut records = Vec::new();
+    for path in numbers.into_iter().map(layout::record_path) {
+        let bytes = length(archive, &path)?;
+        if there.get(&path) != Some(&bytes) {
+            records.push(ArchiveObject { path, bytes });
+        }
+    }
+    Ok(records)
 }
 
 /// Orders the work. A chunk belongs to the first lacking snapshot that names it, unless the remote's snapshot just before that
@@ -316,19 +351,24 @@ impl Push<'_> {
         self.done.load(Ordering::Relaxed)
     }
 
-    async fn act(&self, plan: &PushPlan) -> Result<()> {
+    /// Uploads, and adds to `there` each snapshot that is on the remote from now on.
+    async fn act(&self, plan: &PushPlan, there: &mut Vec<u64>) -> Result<()> {
         if let Some(header) = &plan.header {
             self.upload(header).await?;
         }
-        let there = self.found_chunks(plan).await?;
+        let found = self.found_chunks(plan).await?;
         for step in &plan.steps {
             let (present, wanted): (Vec<_>, Vec<_>) =
-                step.chunks.iter().partition(|chunk| there.get(&chunk.path) == Some(&chunk.bytes));
+                step.chunks.iter().partition(|chunk| found.get(&chunk.path) == Some(&chunk.bytes));
             for chunk in present {
                 self.note(chunk, Stored::Present);
             }
             self.upload_all(&wanted).await?;
             self.upload(&step.file).await?;
+            there.push(step.snapshot);
+        }
+        for record in &plan.records {
+            self.upload(record).await?;
         }
         Ok(())
     }

@@ -127,7 +127,7 @@ async fn a_table_without_integer_key_is_sorted_and_cut_by_hash() {
     assert_eq!(turned[0].chunks_encoded, 0);
     // Many rows: buckets; one more row touches one bucket.
     let many = run(&archive, &[(&settings, &rows((0..20_000).collect()))]).await.unwrap();
-    assert_eq!(many[0].entry.ladder, Ladder::Hash { bits: 3 });
+    assert_eq!(many[0].entry.ladder, Ladder::Hash { bits: 3, rows: 4_096, heavy: 33_554_432 });
     assert_eq!(many[0].entry.chunks.len(), 8);
     let more = run(&archive, &[(&settings, &rows((0..20_001).collect()))]).await.unwrap();
     assert_eq!(more[0].chunks_new, 1);

@@ -8,6 +8,7 @@ Needs pyarrow, zstandard and blake3 from PyPI. Ends with status 1 and a line on 
 """
 import argparse
 import decimal
+import itertools
 import json
 import pathlib
 import re
@@ -137,6 +138,77 @@ def row_keys(table, rows, columns):
     return keys
 
 
+def row_weights(rows, columns):
+    weights = [0] * rows
+    for tag, raw in columns.values():
+        for row, value in enumerate(raw):
+            weights[row] += len(value) if value is not None else 0
+    return weights
+
+
+# ---------------------------------------------------------------- §6 blocks: (block, rows) for sorted (key, weight)
+
+def whole_block(_, places):
+    return [({}, len(places))] if places else []
+
+
+def range_blocks(ladder, places):
+    if not places:
+        return
+    highest, closed, opened = places[-1][0], ladder["closed"], ladder["open"]
+
+    def halves(lo, hi, rows):
+        if weight(rows) <= ladder["heavy"] or lo == hi:
+            yield {"lo": max(lo, -2**63), "hi": min(hi, 2**63 - 1)}, len(rows)
+            return
+        middle = lo + (hi - lo) // 2
+        for lo, hi in (lo, middle), (middle + 1, hi):
+            part = [(key, w) for key, w in rows if lo <= key <= hi]
+            if part:
+                yield from halves(lo, hi, part)
+
+    for (lo, hi), rows in grouped(places, lambda key: aligned(key, closed)):
+        if hi <= highest // closed * closed and weight(rows) <= ladder["heavy"]:
+            yield {"lo": max(lo, -2**63), "hi": min(hi, 2**63 - 1)}, len(rows)
+        else:
+            for (lo, hi), part in grouped(rows, lambda key: aligned(key, opened)):
+                yield from halves(lo, hi, part)
+
+
+def hash_blocks(ladder, places):
+    heavy, bits = ladder["heavy"], ladder["bits"]
+    wanted = next((b for b in range(20) if len(places) <= ladder["rows"] << b and weight(places) <= heavy // 4 << b), 20)
+    expect(abs(wanted - bits) <= 1, f"{bits} bits where {wanted} are wanted")
+
+    def cut(bits, rows):
+        for bucket, part in grouped(rows, lambda prefix: prefix >> (32 - bits)):
+            if weight(part) > heavy and bits < 32:
+                yield from cut(bits + 1, part)
+            else:
+                yield {"bucket": bucket, "bits": bits}, len(part)
+
+    yield from cut(bits, places)
+
+
+def aligned(key, size):
+    lo = (key - 1) // size * size + 1
+    return lo, lo + size - 1
+
+
+def grouped(places, group):
+    return [(name, list(rows)) for name, rows in itertools.groupby(places, lambda place: group(place[0]))]
+
+
+def weight(places):
+    return sum(weight for _, weight in places)
+
+
+def lies_in(place, block):
+    if "lo" in block:
+        return block["lo"] <= place <= block["hi"]
+    return "bits" not in block or place >> (32 - block["bits"]) == block["bucket"]
+
+
 # ---------------------------------------------------------------- files
 
 class Archive:
@@ -172,7 +244,7 @@ class Archive:
         data = path.read_bytes()
         expect(len(data) == chunk["bytes"], f"{path} has another length")
         expect(blake3(data).hexdigest() == chunk["file"], f"{path} has other bytes")
-        found = pq.ParquetFile(pa.BufferReader(data)).read()
+        found = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
         expect(found.num_rows == chunk["rows"], f"{path} has {found.num_rows} rows")
         arrays = []
         for column in table["columns"]:
@@ -186,45 +258,35 @@ class Archive:
         return pa.table(arrays, names=[c["name"] for c in table["columns"]])
 
     def check_table(self, table):
-        ladder = table["ladder"]
-        expect(sum(chunk["rows"] for chunk in table["chunks"]) == table["rows"], f"{table['name']}: rows do not add up")
-        leading = []
+        ladder, where = table["ladder"], table["name"]
+        expect(sum(chunk["rows"] for chunk in table["chunks"]) == table["rows"], f"{where}: rows do not add up")
+        found, places = [], []
         for chunk in table["chunks"]:
             rows = self.chunk(table, chunk)
             columns = {c["name"]: (tag_of(c["type"]), raw_values(tag_of(c["type"]), rows.column(c["name"]).combine_chunks()))
                        for c in table["columns"]}
-            where = f"{table['name']} chunk {chunk['file'][:8]}"
-            expect(content_hash(rows.num_rows, columns) == chunk["content"], f"{where}: other content hash")
+            part = f"{where} chunk {chunk['file'][:8]}"
+            expect(content_hash(rows.num_rows, columns) == chunk["content"], f"{part}: other content hash")
             keys = row_keys(table, rows.num_rows, columns)
+            order = keys
             if ladder["kind"] == "range":
-                ints = rows.column(ladder["column"]).to_pylist()
-                leading.append((chunk["block"], ints))
-                order = list(zip(ints, keys))
+                # What decides where a row belongs: its leading key.
+                cut_by = rows.column(ladder["column"]).to_pylist()
+                order = list(zip(cut_by, keys))
             else:
-                order = keys
-                bits = ladder.get("bits", 0)
-                wanted = {"bucket": chunk["block"]["bucket"]} if bits else {}
-                expect(chunk["block"] == wanted, f"{where}: wrong block")
-                for key in keys:
-                    first = int.from_bytes(blake3(key).digest()[:4], "big")
-                    expect(bits == 0 or first >> (32 - bits) == wanted["bucket"], f"{where}: row in a wrong bucket")
-            expect(order == sorted(order), f"{where}: rows out of order")
-        if leading:
-            self.check_ranges(table["name"], ladder, leading)
-
-    @staticmethod
-    def check_ranges(name, ladder, leading):
-        highest = max(max(keys) for _, keys in leading)
-        closed_through = highest // ladder["closed"] * ladder["closed"]
-        before = None
-        for block, keys in leading:
-            for key in keys:
-                size = ladder["closed"] if key <= closed_through else ladder["open"]
-                lo = (key - 1) // size * size + 1
-                bounds = {"lo": max(lo, -2**63), "hi": min(lo + size - 1, 2**63 - 1)}
-                expect(block == bounds, f"{name}: key {key} belongs into {bounds}, not {block}")
-            expect(before is None or before < block["lo"], f"{name}: blocks out of order")
-            before = block["hi"]
+                # Or the first 32 bits of its key's hash.
+                cut_by = [int.from_bytes(blake3(key).digest()[:4], "big") for key in keys]
+            expect(order == sorted(order), f"{part}: rows out of order")
+            found.append((chunk["block"], chunk["rows"]))
+            places += zip(cut_by, row_weights(rows.num_rows, columns))
+        places.sort()
+        cut = {"range": range_blocks, "hash": hash_blocks, "whole": whole_block}[ladder["kind"]]
+        for made, wanted in itertools.zip_longest(found, cut(ladder, places)):
+            expect(made == wanted, f"{where}: block and rows {made} should be {wanted}")
+        ahead = iter(places)
+        for block, count in found:
+            for place, _ in itertools.islice(ahead, count):
+                expect(lies_in(place, block), f"{where}: {place} lies in the wrong block {block}")
 
     def check(self):
         snapshots, parent, seen = [], None, {}

@@ -1,10 +1,17 @@
-//! The chunk codec: rows to one Parquet file and back (docs/FORMAT.md §Chunk files; settings measured, DESIGN §4).
+//! The chunk codec: rows to one Parquet file and back (docs/FORMAT.md §9; settings measured, DESIGN §4).
 //!
 //! Promises: reading gives back exactly what was written, with the declared types; the file does not depend on batch cuts or
 //! on declared nullability; it carries no engine's private metadata. The bytes may change with the `parquet` or `zstd` crate:
-//! nothing rests on them but the file's own name.
+//! nothing rests on them but the file's own name. Every page carries a CRC, which reading verifies.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+mod page_crc;
+
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::Arc,
+};
 
 use ::parquet::{
     arrow::{
@@ -13,13 +20,16 @@ use ::parquet::{
         arrow_writer::ArrowWriterOptions,
     },
     basic::{Compression, Encoding, ZstdLevel},
-    file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion},
+    file::{
+        metadata::ParquetMetaData,
+        properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion},
+    },
     schema::types::ColumnPath,
 };
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
     compute::concat_batches,
-    datatypes::{DataType, Field, Schema},
+    datatypes::{DataType, Field, Int16Type, Int32Type, Int64Type, Schema},
 };
 use bytes::Bytes;
 
@@ -33,12 +43,22 @@ pub const CREATED_BY: &str = "tillvault";
 const ZSTD_LEVEL: i32 = 3;
 /// A dictionary is written for a column with fewer distinct values than one for this many rows.
 const ROWS_PER_DISTINCT: usize = 8;
+/// Rows that are decoded at once: memory must not follow what a damaged footer says.
+const ROWS_AT_ONCE: usize = 1 << 16;
 
 /// Encodes the rows of one chunk, which must not be empty.
 ///
 /// # Errors
 /// `Bug` when the Parquet writer refuses.
 pub fn encode(rows: &RecordBatch, table: &Table) -> Result<Bytes> {
+    let failed = || format!("rows of table {} could not be written as Parquet", table.name);
+    let (file, metadata) = write(rows, table)?;
+    let file = page_crc::with_page_crcs(&file, metadata).or_fail(Kind::Bug, failed)?;
+    Ok(file.into())
+}
+
+/// The file as the Parquet writer makes it, without page CRCs, and what its footer says.
+fn write(rows: &RecordBatch, table: &Table) -> Result<(Vec<u8>, ParquetMetaData)> {
     let failed = || format!("rows of table {} could not be written as Parquet", table.name);
     let kept = without_empty_columns(rows).or_fail(Kind::Bug, failed)?;
     let properties = properties(&kept, table)?;
@@ -49,8 +69,8 @@ pub fn encode(rows: &RecordBatch, table: &Table) -> Result<Bytes> {
     let mut file = Vec::new();
     let mut writer = ArrowWriter::try_new_with_options(&mut file, kept.schema(), options).or_fail(Kind::Bug, failed)?;
     writer.write(&kept).or_fail(Kind::Bug, failed)?;
-    writer.close().or_fail(Kind::Bug, failed)?;
-    Ok(file.into())
+    let metadata = writer.close().or_fail(Kind::Bug, failed)?;
+    Ok((file, metadata))
 }
 
 /// Leaves out columns without any value (the first one stays when all are so) and declares the rest nullable.
@@ -103,7 +123,7 @@ fn column_properties(
     let whole = matches!(field.data_type(), DataType::Int16 | DataType::Int32 | DataType::Int64);
     let time = matches!(field.data_type(), DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..));
     let text = matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
-    if time || (whole && is_key) || !has_few_values(array) {
+    if time || (whole && is_key) || ascends(array) || !has_few_values(array) {
         if whole || time {
             builder = builder.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
         }
@@ -141,6 +161,16 @@ fn has_few_values(array: &ArrayRef) -> bool {
     }
 }
 
+/// Whether the column holds whole numbers that never get smaller from row to row, as ids of a parent do.
+fn ascends(array: &ArrayRef) -> bool {
+    match array.data_type() {
+        DataType::Int16 => array.as_primitive::<Int16Type>().iter().flatten().is_sorted(),
+        DataType::Int32 => array.as_primitive::<Int32Type>().iter().flatten().is_sorted(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().iter().flatten().is_sorted(),
+        _ => false,
+    }
+}
+
 fn fewer<'a>(values: impl Iterator<Item = &'a [u8]>, enough: usize) -> bool {
     let mut seen = HashSet::with_capacity(enough);
     for value in values {
@@ -170,17 +200,26 @@ pub fn read_chunk(path: &Path, table: &Table) -> Result<RecordBatch> {
 /// `Damage` when the bytes are not such a file.
 pub fn decode(file: Bytes, table: &Table) -> Result<RecordBatch> {
     let broken = || format!("a chunk of table {} is not a readable Parquet file", table.name);
+    // The library panics over some damaged headers. Nothing that it may leave half done outlives the call.
+    let found = catch_unwind(AssertUnwindSafe(|| read(file, broken)))
+        .unwrap_or_else(|_| Err(Error::new(Kind::Damage, broken())))?;
+    declared(&found, table)
+}
+
+/// The rows with the types and columns of the file.
+fn read(file: Bytes, broken: impl Fn() -> String) -> Result<RecordBatch> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).or_fail(Kind::Damage, broken)?;
-    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).or_fail(Kind::Damage, broken)?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).or_fail(Kind::Damage, &broken)?;
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).or_fail(Kind::Damage, &broken)?;
     let schema = Arc::clone(builder.schema());
-    let reader = builder.with_batch_size(rows.max(1)).build().or_fail(Kind::Damage, broken)?;
-    let batches = reader.collect::<Result<Vec<_>, _>>().or_fail(Kind::Damage, broken)?;
-    let found = concat_batches(&schema, &batches).or_fail(Kind::Damage, broken)?;
+    let reader = builder.with_batch_size(rows.clamp(1, ROWS_AT_ONCE)).build().or_fail(Kind::Damage, &broken)?;
+    let batches = reader.collect::<Result<Vec<_>, _>>().or_fail(Kind::Damage, &broken)?;
+    let found = concat_batches(&schema, &batches).or_fail(Kind::Damage, &broken)?;
     if found.num_rows() != rows {
         return Err(Error::new(Kind::Damage, broken()));
     }
-    declared(&found, table)
+    Ok(found)
 }
 
 /// The rows under the table's declared schema.
@@ -218,7 +257,7 @@ mod tests {
     use super::*;
     use crate::model::table::{Column, TableName};
 
-    fn table(columns: &[(&str, &str)]) -> Table {
+    pub(super) fn table(columns: &[(&str, &str)]) -> Table {
         let column = |(name, sql_type): &(&str, &str)| Column {
             name: (*name).into(),
             sql_type: sql_type.parse().unwrap(),
@@ -245,6 +284,8 @@ mod tests {
             ("At", "datetime"),
             ("Void", "int"),
             ("N", "int"),
+            ("TicketId", "int"),
+            ("MenuItemId", "int"),
         ]);
         let ids = 0..1_000;
         let columns: Vec<ArrayRef> = vec![
@@ -253,7 +294,9 @@ mod tests {
             Arc::new(ids.clone().map(|id| Some(format!("{}", id % 200))).collect::<StringArray>()),
             Arc::new(ids.clone().map(|_| Some(5)).collect::<TimestampMicrosecondArray>()),
             new_null_array(&DataType::Int32, 1_000),
-            Arc::new(ids.map(|id| id / 3).collect::<Int32Array>()),
+            Arc::new(ids.clone().map(|id| (id / 3) ^ 1).collect::<Int32Array>()),
+            Arc::new(ids.clone().map(|id| (id % 7 > 0).then_some(id / 20)).collect::<Int32Array>()),
+            Arc::new(ids.map(|id| id / 20 % 9).collect::<Int32Array>()),
         ];
         let rows = RecordBatch::try_new(table.arrow_schema(), columns).unwrap();
         let file = encode(&rows, &table).unwrap();
@@ -265,13 +308,13 @@ mod tests {
         assert_eq!(metadata.num_row_groups(), 1);
         let group = metadata.row_group(0);
         let names: Vec<String> = group.columns().iter().map(|column| column.column_path().string()).collect();
-        assert_eq!(names, ["Id", "Few", "Many", "At", "N"]);
+        assert_eq!(names, ["Id", "Few", "Many", "At", "N", "TicketId", "MenuItemId"]);
         let bounds: Vec<bool> = group.columns().iter().map(|column| column.statistics().is_some()).collect();
-        assert_eq!(bounds, [true, false, false, true, false]);
+        assert_eq!(bounds, [true, false, false, true, false, false, false]);
         let dictionary: Vec<bool> =
             group.columns().iter().map(|column| column.dictionary_page_offset().is_some()).collect();
-        assert_eq!(dictionary, [false, true, false, false, false]);
-        for column in [0, 3, 4] {
+        assert_eq!(dictionary, [false, true, false, false, false, false, true]);
+        for column in [0, 3, 4, 5] {
             assert!(group.column(column).encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED));
         }
         assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));
