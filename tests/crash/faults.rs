@@ -9,8 +9,8 @@ use tillvault::{
 };
 
 use crate::{
-    scene::{Act, Scene, open},
-    scripted_till::held::Reader,
+    scene::{Act, Scene},
+    scripted_till::{archives::open, held::Reader},
 };
 
 async fn at_every_call(act: Act) {

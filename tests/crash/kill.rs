@@ -24,8 +24,8 @@ use object_store::{
 
 use crate::{
     child,
-    scene::{Act, Scene, open},
-    scripted_till::held::Reader,
+    scene::{Act, Scene},
+    scripted_till::{archives::open, held::Reader},
 };
 
 /// When the process dies, seen from the chosen call.

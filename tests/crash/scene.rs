@@ -6,21 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use object_store::{ObjectStore, local::LocalFileSystem};
 use tillvault::{
-    archive::{
-        Archive,
-        snapshot::{Consistency, FORMAT, Ladder, Snapshot, SnapshotKind, SourceInfo, TableEntry},
-    },
+    archive::{Archive, snapshot::TableEntry},
     error::Result,
-    model::table::{KeyRange, TableName},
-    observe::silent,
-    ops::snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
-    source::{Source as _, TableSelection},
+    model::table::TableName,
+    store::fault::{Faults, Faulty},
 };
 
 use crate::scripted_till::{
-    Cell, Rows, ScriptedTill, State,
+    Cell, Rows, State,
+    archives::{first_with_hash_ladder, open, plain, take},
     held::{Held, Reader, copy, files},
 };
 
@@ -69,79 +64,6 @@ pub(crate) fn states() -> [State; 5] {
         // Much is gone.
         state(&upto(4_205), &[3_000], 15),
     ]
-}
-
-/// Every table of the scripted till, whatever its schema.
-pub(crate) fn everything() -> SnapshotOptions {
-    let selection = TableSelection { include: vec!["*".into()], ..TableSelection::default() };
-    SnapshotOptions { selection, ..SnapshotOptions::default() }
-}
-
-/// Takes a snapshot of a state.
-pub(crate) async fn take(archive: &Archive, state: &State) -> Result<SnapshotOutcome> {
-    snapshot(archive, &mut ScriptedTill::new(state.clone()), &everything(), &silent()).await
-}
-
-/// The archive in `root` through a store of its own.
-pub(crate) fn open(root: &Path, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Archive {
-    let store = LocalFileSystem::new_with_prefix(root).unwrap();
-    Archive::open_with_store(root, wrap(Arc::new(store))).unwrap()
-}
-
-/// The archive in `root`, written without waiting for the disk.
-pub(crate) fn plain(root: &Path) -> Archive {
-    open(root, |store| store)
-}
-
-/// The first snapshot, written by hand, so that few rows lie on a hash ladder.
-async fn hash_ladder_first(archive: &Archive, state: &State) {
-    let ladder: Ladder = serde_json::from_str(r#"{"kind": "hash", "bits": 1, "rows": 12, "heavy": 33554432}"#).unwrap();
-    let lock = archive.lock().unwrap();
-    let mut till = ScriptedTill::new(state.clone());
-    let mut entries = Vec::new();
-    for rows in state.tables.values() {
-        let table = &rows.table;
-        let large = TableEntry {
-            table: table.clone(),
-            folder: "ProgramSettings".into(),
-            ladder: ladder.clone(),
-            rows: 0,
-            chunks: Vec::new(),
-        };
-        let before = (table.name.name == "ProgramSettings").then_some(&large);
-        let mut writer = archive.table_writer(table, before).unwrap();
-        let mut read = till.read(table, KeyRange::ALL);
-        while let Some(batch) = futures::StreamExt::next(&mut read).await {
-            writer.push(batch.unwrap()).await.unwrap();
-        }
-        entries.push(writer.finish().await.unwrap().entry);
-    }
-    assert_eq!(entries.iter().find(|entry| entry.folder == "ProgramSettings").unwrap().chunks.len(), 2);
-    let (number, parent) = archive.next_link().unwrap();
-    let snapshot = Snapshot {
-        format: FORMAT,
-        archive: archive.id().into(),
-        snapshot: number,
-        parent,
-        taken_at: "2026-11-20T03:00:37Z".parse().unwrap(),
-        till_time: "2026-11-20T06:00:37".parse().unwrap(),
-        kind: SnapshotKind::Full,
-        consistency: Consistency::Reread,
-        source: SourceInfo {
-            server: "TILL".into(),
-            database: "SambaPOS5".into(),
-            version: "14.0".into(),
-            collation: "Turkish_CI_AS".into(),
-        },
-        epoch: 1,
-        clear: None,
-        tags: vec!["nightly".into()],
-        tool: "0.1.0".into(),
-        tables: entries,
-        missing: Vec::new(),
-    };
-    archive.write_snapshot(&snapshot).await.unwrap();
-    drop(lock);
 }
 
 /// What is disturbed.
@@ -205,7 +127,7 @@ impl Scene {
         Archive::create(before.path(), "Test").unwrap();
         let archive = plain(before.path());
         let states = states();
-        hash_ladder_first(&archive, &states[0]).await;
+        first_with_hash_ladder(&archive, &states[0], "ProgramSettings").await;
         take(&archive, &states[1]).await.unwrap();
         let held_before: Held = (1..).zip(states.iter().take(2).cloned().map(State::sorted)).collect();
         let mut held_after = held_before.clone();
@@ -214,9 +136,8 @@ impl Scene {
         };
         let copied = tempfile::tempdir().unwrap();
         copy(before.path(), copied.path());
-        let faults = tillvault::store::fault::Faults::none();
-        let counted =
-            open(copied.path(), |store| Arc::new(tillvault::store::fault::Faulty::new(store, Arc::clone(&faults))));
+        let faults = Faults::none();
+        let counted = open(copied.path(), |store| Arc::new(Faulty::new(store, Arc::clone(&faults))));
         act.run(&counted).await.unwrap();
         let listed = Reader::default().assert_whole(&counted, &held_after);
         assert_eq!(listed, held_after.keys().copied().collect::<BTreeSet<u64>>());
