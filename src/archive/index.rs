@@ -1,10 +1,11 @@
 //! `index/snapshots.json`: which snapshots there are, with the hash of each file. Derived, and a witness.
 //!
 //! Every other file of the archive is vouched for by a later one: a chunk by the snapshots that name it, a snapshot by the
-//! `parent` of its successor. The newest snapshot has no successor yet; this file tells when it is altered or gone.
+//! `parent` of its successor. The newest snapshot and the newest record of the journal have no successor yet, and the header
+//! never has one; this file tells when they are altered or gone.
 //!
-//! Promises: an entry stays until its snapshot is forgotten, also when the file is lost, so that a loss shows. It never decides
-//! what is read: only the files themselves do.
+//! Promises: an entry stays until its snapshot is forgotten, also when the file is lost, so that a loss shows. It vouches for
+//! itself: one that was altered counts as absent. It never decides what is read: only the files themselves do.
 
 use std::{collections::BTreeMap, fs};
 
@@ -25,9 +26,37 @@ pub struct Index {
     pub format: u32,
     /// Archive id.
     pub archive: String,
+    /// BLAKE3 of the archive's header file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// The newest record of the journal, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<NewestRecord>,
     /// Snapshots, ascending by number.
     pub snapshots: Vec<IndexEntry>,
 }
+
+/// The newest record of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewestRecord {
+    /// Its number.
+    pub record: u64,
+    /// BLAKE3 of its file.
+    pub hash: String,
+}
+
+/// The file: the index behind a hash of itself.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    /// BLAKE3 of the whole file with zeros in these 64 places.
+    check: String,
+    #[serde(flatten)]
+    index: &'a Index,
+}
+
+/// What stands before the digits of `check`, at the very beginning of the file.
+const BEFORE_CHECK: &str = "{\"check\":\"";
+const DIGITS: usize = 64;
 
 /// One snapshot in the index.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +88,9 @@ impl Index {
 }
 
 impl IndexEntry {
-    fn new(snapshot: &Snapshot, hash: String, bytes: u64) -> Self {
+    /// The entry of a snapshot whose file has that hash and length.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, hash: String, bytes: u64) -> Self {
         Self {
             snapshot: snapshot.snapshot,
             hash,
@@ -74,10 +105,13 @@ impl IndexEntry {
 }
 
 impl Archive {
-    /// The index, when it is there and makes sense. It is derived: anything else counts as absent.
+    /// The index, when it is there, unaltered and this archive's. It is derived: anything else counts as absent.
     #[must_use]
     pub fn index(&self) -> Option<Index> {
         let bytes = fs::read(self.root().join(layout::INDEX_FILE)).ok()?;
+        if !is_sealed(&bytes) {
+            return None;
+        }
         let index: Index = serde_json::from_slice(&bytes).ok()?;
         let ascending = index.snapshots.is_sorted_by(|a, b| a.snapshot < b.snapshot);
         (index.format == FORMAT && index.archive == self.id() && ascending).then_some(index)
@@ -91,7 +125,16 @@ impl Archive {
     pub fn present_index(&self, anew: bool) -> Result<Index> {
         let numbers = self.snapshot_numbers()?;
         let journal = self.journal()?;
-        let old = self.index().map(|index| index.snapshots).unwrap_or_default();
+        let old = self.index();
+        // What is known already stays: a file that differs from it now is a damaged one.
+        let header = old.as_ref().and_then(|old| old.header.clone()).or_else(|| self.header_hash());
+        let newest = journal.newest().map(|(record, hash)| NewestRecord { record, hash: hash.to_owned() });
+        let witnessed = old.as_ref().and_then(|old| old.journal.clone());
+        let newest = match (witnessed, newest) {
+            (Some(old), Some(new)) if new.record > old.record => Some(new),
+            (old, new) => old.or(new),
+        };
+        let old = old.map(|index| index.snapshots).unwrap_or_default();
         let mut entries: BTreeMap<u64, IndexEntry> = old.into_iter().map(|entry| (entry.snapshot, entry)).collect();
         entries.retain(|number, _| numbers.binary_search(number).is_ok() || !journal.forgotten().contains_key(number));
         for number in numbers {
@@ -104,7 +147,15 @@ impl Archive {
                 entries.insert(number, IndexEntry::new(&snapshot, hash, file.bytes));
             }
         }
-        Ok(Index { format: FORMAT, archive: self.id().to_owned(), snapshots: entries.into_values().collect() })
+        let snapshots = entries.into_values().collect();
+        Ok(Index { format: FORMAT, archive: self.id().to_owned(), header, journal: newest, snapshots })
+    }
+
+    /// BLAKE3 of the archive's header file, when it can be read.
+    #[must_use]
+    pub fn header_hash(&self) -> Option<String> {
+        let bytes = fs::read(self.root().join(layout::HEADER_FILE)).ok()?;
+        Some(blake3::hash(&bytes).to_hex().to_string())
     }
 
     /// Brings the index up to date; see [`Archive::present_index`].
@@ -116,9 +167,57 @@ impl Archive {
         if self.index().as_ref() == Some(&index) {
             return Ok(());
         }
-        let text = serde_json::to_string(&index).or_fail(Kind::Bug, || "the index is not JSON")?;
-        // One snapshot a line: readable with any editor, and small differences stay small.
-        let text = text.replace("{\"snapshot\":", "\n{\"snapshot\":") + "\n";
-        put::put_derived(self.store.as_ref(), layout::INDEX_FILE, text.into()).await
+        put::put_derived(self.store.as_ref(), layout::INDEX_FILE, seal(&index)?.into()).await
+    }
+}
+
+/// The text of the index file.
+fn seal(index: &Index) -> Result<String> {
+    let sealed = Sealed { check: "0".repeat(DIGITS), index };
+    let text = serde_json::to_string(&sealed).or_fail(Kind::Bug, || "the index is not JSON")?;
+    // One snapshot a line: readable with any editor, and small differences stay small.
+    let text = text.replace("{\"snapshot\":", "\n{\"snapshot\":") + "\n";
+    let check = blake3::hash(text.as_bytes()).to_hex();
+    Ok(format!("{BEFORE_CHECK}{check}{}", &text[BEFORE_CHECK.len() + DIGITS..]))
+}
+
+/// Whether the bytes are those of an index file as it was written.
+fn is_sealed(bytes: &[u8]) -> bool {
+    let Some((check, rest)) =
+        bytes.strip_prefix(BEFORE_CHECK.as_bytes()).and_then(|rest| rest.split_at_checked(DIGITS))
+    else {
+        return false;
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(BEFORE_CHECK.as_bytes()).update(&[b'0'; DIGITS]).update(rest);
+    hasher.finalize().to_hex().as_bytes() == check
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_vouches_for_itself() {
+        let entry = IndexEntry {
+            snapshot: 1,
+            hash: "ab".into(),
+            bytes: 5,
+            taken_at: Timestamp::UNIX_EPOCH,
+            till_time: DateTime::constant(2026, 11, 22, 3, 0, 0, 0),
+            kind: SnapshotKind::Full,
+            epoch: 1,
+            rows: 9,
+        };
+        let index = Index { format: FORMAT, archive: "x".into(), header: None, journal: None, snapshots: vec![entry] };
+        let text = seal(&index).unwrap();
+        assert!(is_sealed(text.as_bytes()));
+        assert_eq!(serde_json::from_str::<Index>(&text).unwrap(), index);
+        for at in 0..text.len() {
+            let mut altered = text.clone().into_bytes();
+            altered[at] ^= 4;
+            assert!(!is_sealed(&altered), "byte {at}");
+        }
+        assert!(!is_sealed(b"") && !is_sealed(BEFORE_CHECK.as_bytes()));
     }
 }

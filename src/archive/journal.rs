@@ -13,12 +13,15 @@ use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    flaw::{Flaw, Flawed},
     folder::{Archive, check_format, entries},
     layout, put,
     snapshot::{FORMAT, Snapshot, SnapshotKind},
     snapshots::{compress, decompress},
 };
 use crate::error::{Error, Kind, OrFail, Result};
+
+const FROM_A_REMOTE: &str = "`tillvault check --repair` fetches it from a remote that has it";
 
 /// One record of the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +100,25 @@ impl Journal {
     /// The present tags of a snapshot: those given last, else those it was taken with.
     #[must_use]
     pub fn tags<'a>(&'a self, snapshot: &'a Snapshot) -> &'a [String] {
-        self.tags.get(&snapshot.snapshot).unwrap_or(&snapshot.tags)
+        self.tags_given(snapshot.snapshot).unwrap_or(&snapshot.tags)
+    }
+
+    /// The tags that a snapshot was given after it was taken, in place of its first ones; none when it still has those.
+    #[must_use]
+    pub fn tags_given(&self, snapshot: u64) -> Option<&[String]> {
+        self.tags.get(&snapshot).map(Vec::as_slice)
     }
 
     /// Every snapshot that was ever forgotten, by number. Its file may still be there, or be there again.
     #[must_use]
     pub fn forgotten(&self) -> &BTreeMap<u64, Forgotten> {
         &self.forgotten
+    }
+
+    /// Number and BLAKE3 of the newest record.
+    #[must_use]
+    pub fn newest(&self) -> Option<(u64, &str)> {
+        self.last.as_ref().map(|(number, hash)| (*number, hash.as_str()))
     }
 
     fn take_in(&mut self, record: Record, hash: String) {
@@ -130,7 +145,7 @@ impl Archive {
                     Kind::Damage,
                     format!("{} is missing from the journal", layout::record_path(expected)),
                 )
-                .hint("`tillvault check --repair` fetches it from a remote that has it"));
+                .hint(FROM_A_REMOTE));
             }
             let (record, hash) = self.record(number)?;
             journal.take_in(record, hash);
@@ -157,27 +172,36 @@ impl Archive {
     /// As [`Archive::journal`].
     pub fn record(&self, number: u64) -> Result<(Record, String)> {
         let path = layout::record_path(number);
-        let hint = "`tillvault check --repair` fetches it from a remote that has it";
-        let damaged = || format!("{path} is damaged");
         let bytes = fs::read(self.root().join(&path)).map_err(|error| {
             let kind = if error.kind() == io::ErrorKind::NotFound { Kind::Damage } else { Kind::Store };
-            Error::new(kind, format!("{path} cannot be read")).hint(hint).caused_by(error)
+            Error::new(kind, format!("{path} cannot be read")).hint(FROM_A_REMOTE).caused_by(error)
         })?;
-        let text =
-            decompress(&bytes).map_err(|error| Error::new(Kind::Damage, damaged()).hint(hint).caused_by(error))?;
-        let value: serde_json::Value = serde_json::from_slice(&text)
-            .map_err(|error| Error::new(Kind::Damage, damaged()).hint(hint).caused_by(error))?;
-        check_format(value.get("format"), &path)?;
-        let record: Record = serde_json::from_value(value)
-            .map_err(|error| Error::new(Kind::Damage, damaged()).hint(hint).caused_by(error))?;
-        if record.record != number || record.archive != self.id() {
-            return Err(Error::new(
-                Kind::Damage,
-                format!("{path} is record {} of archive {}", record.record, record.archive),
-            )
-            .hint(hint));
-        }
+        let record = self.parse_record(number, &bytes)?;
         Ok((record, blake3::hash(&bytes).to_hex().to_string()))
+    }
+
+    /// The record that the bytes of a file named `number` hold.
+    ///
+    /// # Errors
+    /// What is wrong with them, sorted by [`Flaw`].
+    pub fn parse_record(&self, number: u64, bytes: &[u8]) -> Result<Record, Flawed> {
+        let path = layout::record_path(number);
+        let damaged = || Error::new(Kind::Damage, format!("{path} is damaged")).hint(FROM_A_REMOTE);
+        let text = decompress(bytes).map_err(|error| Flaw::of_frame(bytes, &error).with(damaged().caused_by(error)))?;
+        let not_json = |error: serde_json::Error| {
+            let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
+            flaw.with(damaged().caused_by(error))
+        };
+        let value: serde_json::Value = serde_json::from_slice(&text).map_err(not_json)?;
+        check_format(value.get("format"), &path).map_err(Flaw::of_format)?;
+        let record: Record = serde_json::from_value(value).map_err(not_json)?;
+        if record.record != number || record.archive != self.id() {
+            return Err(Flaw::Exchanged.with(
+                Error::new(Kind::Damage, format!("{path} is record {} of archive {}", record.record, record.archive))
+                    .hint(FROM_A_REMOTE),
+            ));
+        }
+        Ok(record)
     }
 
     /// Adds a record. Call it under [`Archive::lock`], with the journal as read under that lock.

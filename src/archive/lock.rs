@@ -7,6 +7,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
     path::Path,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -65,7 +66,13 @@ impl WriteLock {
             .write(true)
             .open(&path)
             .map_err(|error| put::write_error(&path.display().to_string(), error))?;
-        match file.try_lock() {
+        let mut taken = file.try_lock();
+        if matches!(taken, Err(TryLockError::WouldBlock)) {
+            // A reader may have looked just now whether somebody holds it; see `is_held`.
+            std::thread::sleep(Duration::from_millis(20));
+            taken = file.try_lock();
+        }
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(busy(root, purpose, &mut file)),
             Err(TryLockError::Error(error)) => {
@@ -84,6 +91,12 @@ impl WriteLock {
         }
         Ok(Self { _file: file })
     }
+}
+
+/// Whether a process holds the lock at this moment. Looking takes it for an instant, which writers wait out.
+pub(super) fn is_held(root: &Path, purpose: Purpose) -> bool {
+    let Ok(file) = File::open(root.join(purpose.file())) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 fn busy(root: &Path, purpose: Purpose, file: &mut File) -> Error {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::{
     blocks,
+    flaw::{Flaw, Flawed},
     folder::{Archive, ArchiveObject, check_format, entries, lengths},
     journal::Journal,
     layout, put,
@@ -22,6 +23,12 @@ const ZSTD_LEVEL: i32 = 9;
 /// Longest snapshot text that is read; a year-old till has well under one megabyte.
 const LONGEST_TEXT: u64 = 1 << 30;
 const FROM_A_COPY: &str = "copy the file back from a mirror or another copy of the archive";
+
+/// The format alone: nothing else of an unknown one may be understood.
+#[derive(Deserialize)]
+struct Named {
+    format: Option<serde_json::Value>,
+}
 
 /// What must be looked at before a snapshot may be read: chunks in an encoding of their own must not pass for plain ones.
 #[derive(Deserialize)]
@@ -69,16 +76,27 @@ impl Archive {
     /// `Usage` when there is no such snapshot; `Damage` when its file cannot be read for what it should be; `Store` when a
     /// newer tillvault wrote it.
     pub fn snapshot(&self, number: u64) -> Result<Snapshot> {
+        Ok(self.parse_snapshot(number, &self.snapshot_bytes(number)?)?)
+    }
+
+    /// The snapshot that the bytes of a file named `number` hold.
+    ///
+    /// # Errors
+    /// What is wrong with them, sorted by [`Flaw`].
+    pub fn parse_snapshot(&self, number: u64, bytes: &[u8]) -> Result<Snapshot, Flawed> {
         let path = layout::snapshot_path(number);
         let damaged = |what: &str| format!("snapshot file {path} is damaged: {what}");
-        let bytes = self.snapshot_bytes(number)?;
-        let text = decompress(&bytes)
-            .map_err(|error| Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))?;
+        let text = decompress(bytes).map_err(|error| {
+            let flaw = Flaw::of_frame(bytes, &error);
+            flaw.with(Error::new(Kind::Damage, damaged("not zstd")).hint(FROM_A_COPY).caused_by(error))
+        })?;
         let not_json = |error: serde_json::Error| {
-            Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error)
+            let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
+            flaw.with(Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error))
         };
-        let value: serde_json::Value = serde_json::from_slice(&text).map_err(not_json)?;
-        check_format(value.get("format"), &path)?;
+        // Read thrice rather than through a tree of values: skipping text costs little, trees cost most of the time.
+        let named: Named = serde_json::from_slice(&text).map_err(not_json)?;
+        check_format(named.format.as_ref(), &path).map_err(Flaw::of_format)?;
         let guard: Guard = serde_json::from_slice(&text).map_err(not_json)?;
         if guard
             .tables
@@ -86,23 +104,23 @@ impl Archive {
             .flat_map(|table| &table.chunks)
             .any(|chunk| chunk.encryption.as_deref().is_some_and(|e| e != "none"))
         {
-            return Err(Error::new(
-                Kind::Store,
-                format!("{path} names encrypted chunks, which this tillvault cannot read"),
-            )
-            .hint("use the newest tillvault"));
+            return Err(Flaw::Newer.with(
+                Error::new(Kind::Store, format!("{path} names encrypted chunks, which this tillvault cannot read"))
+                    .hint("use the newest tillvault"),
+            ));
         }
-        let snapshot: Snapshot = serde_json::from_value(value).map_err(not_json)?;
+        let snapshot: Snapshot = serde_json::from_slice(&text).map_err(not_json)?;
         if snapshot.snapshot != number {
             let what = format!("it says it is number {}", snapshot.snapshot);
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY));
+            return Err(Flaw::Exchanged.with(Error::new(Kind::Damage, damaged(&what)).hint(FROM_A_COPY)));
         }
         if snapshot.archive != self.id() {
             let what = format!("it belongs to archive {}, this is {}", snapshot.archive, self.id());
-            return Err(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart"));
+            return Err(Flaw::Exchanged
+                .with(Error::new(Kind::Damage, damaged(&what)).hint("keep the files of two archives apart")));
         }
         if let Some(what) = inconsistent(&snapshot) {
-            return Err(Error::new(Kind::Damage, damaged(&what)));
+            return Err(Flaw::Contradiction.with(Error::new(Kind::Damage, damaged(&what))));
         }
         Ok(snapshot)
     }
@@ -299,10 +317,7 @@ fn inconsistent(snapshot: &Snapshot) -> Option<String> {
 }
 
 fn inconsistent_table(entry: &TableEntry) -> Option<String> {
-    let folder_ok = !entry.folder.is_empty()
-        && !entry.folder.starts_with('.')
-        && entry.folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-    if !folder_ok {
+    if !layout::is_folder(&entry.folder) {
         return Some(format!("has the folder {:?}", entry.folder));
     }
     if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {

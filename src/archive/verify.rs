@@ -1,0 +1,172 @@
+//! Whether the rows of a chunk are what its snapshot says (docs/FORMAT.md §6–§9): the dearest step of `check`.
+//!
+//! Promises: every rule that is broken is named, not only the first; nothing is taken from the file's own word. Pure: bytes
+//! and the snapshot's entry in, flaws out.
+
+use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    compute::cast,
+    datatypes::{DataType, Int64Type},
+};
+use bytes::Bytes;
+
+use super::{
+    blocks, content_hash, parquet, row_key,
+    snapshot::{Block, Chunk, Ladder},
+};
+use crate::{
+    error::{Error, Kind, OrFail, Result},
+    model::table::Table,
+};
+
+/// A rule that the rows of a chunk break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowFlaw {
+    /// The file cannot be decoded as rows of its table.
+    Undecodable,
+    /// A column has another type than declared.
+    Type,
+    /// There are values in a column that the snapshot does not declare.
+    Undeclared,
+    /// The number of rows is another.
+    Count,
+    /// Rows are not in chunk order, or a key is there twice.
+    Order,
+    /// A row does not belong into the chunk's block.
+    Block,
+    /// The content hash of the rows is another.
+    Content,
+}
+
+/// The rules that the rows in `file` break, each with what was found. None: the chunk is what the snapshot says.
+#[must_use]
+pub fn verify_rows(file: Bytes, table: &Table, ladder: &Ladder, chunk: &Chunk) -> Vec<(RowFlaw, String)> {
+    let mut flaws = match columns(&file, table) {
+        Ok(flaws) => flaws,
+        Err(error) => return vec![(RowFlaw::Undecodable, in_words(&error))],
+    };
+    let rows = match parquet::decode(file, table) {
+        Ok(rows) => rows,
+        // A wrong type keeps the rest from being decoded, and says so better.
+        Err(_) if flaws.iter().any(|(flaw, _)| *flaw == RowFlaw::Type) => return flaws,
+        Err(error) => {
+            flaws.push((RowFlaw::Undecodable, in_words(&error)));
+            return flaws;
+        }
+    };
+    if rows.num_rows() as u64 != chunk.rows {
+        flaws.push((RowFlaw::Count, format!("it holds {} rows, not {}", rows.num_rows(), chunk.rows)));
+    }
+    match content_hash::content_hash(&rows) {
+        Ok(found) if found.to_hex().as_str() == chunk.content => {}
+        Ok(found) => {
+            flaws.push((RowFlaw::Content, format!("the content hash of its rows is {}", found.to_hex())));
+        }
+        Err(error) => flaws.push((RowFlaw::Content, in_words(&error))),
+    }
+    match places(&rows, table, ladder, chunk.block) {
+        Ok(found) => flaws.extend(found),
+        Err(error) => flaws.push((RowFlaw::Block, in_words(&error))),
+    }
+    flaws
+}
+
+/// An error with its causes, in one line.
+fn in_words(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// What is wrong with the file's columns.
+fn columns(file: &Bytes, table: &Table) -> Result<Vec<(RowFlaw, String)>> {
+    let broken = || format!("a chunk of table {} is not a readable Parquet file", table.name);
+    let builder = || {
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options).or_fail(Kind::Damage, broken)
+    };
+    let builder_for_schema = builder()?;
+    let schema = builder_for_schema.schema();
+    let mut flaws = Vec::new();
+    let mut undeclared = Vec::new();
+    for field in schema.fields() {
+        match table.column(field.name()).map(|column| column.sql_type.arrow()) {
+            None => undeclared.push(field.name().clone()),
+            Some(declared) if declared.as_ref() == Some(field.data_type()) => {}
+            Some(declared) => {
+                let declared = declared.map_or_else(|| "nothing that is kept".to_owned(), |kind| kind.to_string());
+                flaws.push((
+                    RowFlaw::Type,
+                    format!("column {} is declared {declared} and stored as {}", field.name(), field.data_type()),
+                ));
+            }
+        }
+    }
+    if !undeclared.is_empty() {
+        // A column without any value may be there: a chunk of NULLs alone keeps its first column (FORMAT §9).
+        for batch in builder()?.build().or_fail(Kind::Damage, broken)? {
+            let batch = batch.or_fail(Kind::Damage, broken)?;
+            undeclared.retain(|name| {
+                let has_values = batch.column_by_name(name).is_some_and(|array| array.null_count() < array.len());
+                if has_values {
+                    flaws.push((RowFlaw::Undeclared, format!("column {name} has values and is not declared")));
+                }
+                !has_values
+            });
+        }
+    }
+    Ok(flaws)
+}
+
+/// What is wrong with where the rows are: their order, and their block.
+fn places(rows: &RecordBatch, table: &Table, ladder: &Ladder, block: Block) -> Result<Vec<(RowFlaw, String)>> {
+    let mut flaws = Vec::new();
+    let keys = row_key::row_keys(rows, &row_key::key_columns(table))?;
+    let leading = match (ladder, block) {
+        (Ladder::Range { column, .. }, Block::Range { lo, hi }) => {
+            let leading = leading_keys(rows, column)?;
+            let outside: Vec<&i64> = leading.iter().filter(|key| !(lo..=hi).contains(*key)).collect();
+            if let Some(first) = outside.first() {
+                let found = format!("{} of its rows lie outside {lo} to {hi}, such as key {first}", outside.len());
+                flaws.push((RowFlaw::Block, found));
+            }
+            leading
+        }
+        (_, Block::Hash { bucket, bits }) => {
+            let inside = |key: &Vec<u8>| blocks::bucket(blocks::hash_prefix(&blake3::hash(key)), bits) == bucket;
+            let outside = keys.iter().filter(|key| !inside(key)).count();
+            if outside > 0 {
+                flaws.push((RowFlaw::Block, format!("{outside} of its rows lie outside bucket {bucket}")));
+            }
+            vec![0; keys.len()]
+        }
+        _ => vec![0; keys.len()],
+    };
+    let unique = row_key::has_whole_key(table);
+    let place = |row: usize| (leading[row], &keys[row]);
+    let wrong = (1..keys.len()).find(|row| {
+        let (before, here) = (place(row - 1), place(*row));
+        before > here || (unique && before == here)
+    });
+    if let Some(row) = wrong {
+        flaws.push((RowFlaw::Order, format!("row {} is not in order", row + 1)));
+    }
+    Ok(flaws)
+}
+
+/// The integer that leads the key, of every row.
+fn leading_keys(rows: &RecordBatch, column: &str) -> Result<Vec<i64>> {
+    let refused = || format!("rows have no integer key {column}");
+    let array = rows.column_by_name(column).ok_or_else(|| Error::new(Kind::Damage, refused()))?;
+    if !matches!(array.data_type(), DataType::Int16 | DataType::Int32 | DataType::Int64) || array.null_count() > 0 {
+        return Err(Error::new(Kind::Damage, refused()));
+    }
+    let array = cast(array, &DataType::Int64).or_fail(Kind::Damage, refused)?;
+    Ok(array.as_primitive::<Int64Type>().values().to_vec())
+}
