@@ -84,21 +84,27 @@ pub struct Lifted {
     pub doubtful_clocks: bool,
 }
 
-/// Why each snapshot is kept; no reason means it is to be forgotten. `snapshots` ascend by number; days and hours are those
-/// of `zone`.
+/// What snapshots are judged under.
+#[derive(Clone, Debug)]
+pub struct Circumstances {
+    /// Forgotten snapshots and when they were taken: they still bear witness to a clock that was set back.
+    pub gone: BTreeMap<u64, Timestamp>,
+    /// Protections that do not hold.
+    pub lifted: Lifted,
+    /// Zone of days and hours.
+    pub zone: TimeZone,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Why each snapshot is kept; no reason means it is to be forgotten. `snapshots` ascend by number.
 #[must_use]
-pub fn judge(
-    snapshots: &[Candidate],
-    rules: &KeepRules,
-    lifted: Lifted,
-    zone: &TimeZone,
-    now: Timestamp,
-) -> Vec<BTreeSet<Reason>> {
-    let mut reasons = protections(snapshots, lifted);
+pub fn judge(snapshots: &[Candidate], rules: &KeepRules, under: &Circumstances) -> Vec<BTreeSet<Reason>> {
+    let mut reasons = protections(snapshots, under);
     for (_, reasons) in reasons.iter_mut().rev().enumerate().take_while(|(kept, _)| rules.last.has_room(*kept)) {
         reasons.insert(Reason::Last);
     }
-    let oldest = oldest_within(snapshots, rules, zone, now);
+    let oldest = oldest_within(snapshots, rules, under);
     for (snapshot, reasons) in snapshots.iter().zip(&mut reasons) {
         if oldest.is_some_and(|oldest| snapshot.taken_at >= oldest) {
             reasons.insert(Reason::Within);
@@ -117,7 +123,7 @@ pub fn judge(
     for (count, reason, period) in periods.into_iter().filter(|(count, ..)| *count != Count::NONE) {
         let mut seen = BTreeSet::new();
         for at in (0..snapshots.len()).rev().filter(|at| trusted[*at]) {
-            let period = period(&snapshots[at].taken_at.to_zoned(zone.clone()));
+            let period = period(&snapshots[at].taken_at.to_zoned(under.zone.clone()));
             if !seen.contains(&period) && count.has_room(seen.len()) {
                 seen.insert(period);
                 reasons[at].insert(reason.clone());
@@ -129,36 +135,41 @@ pub fn judge(
 
 /// Why each snapshot is kept whatever the rules are.
 #[must_use]
-pub fn protections(snapshots: &[Candidate], lifted: Lifted) -> Vec<BTreeSet<Reason>> {
+pub fn protections(snapshots: &[Candidate], under: &Circumstances) -> Vec<BTreeSet<Reason>> {
     let mut reasons = vec![BTreeSet::new(); snapshots.len()];
     let places: BTreeMap<u64, usize> = snapshots.iter().enumerate().map(|(at, one)| (one.snapshot, at)).collect();
-    let mut earliest_later: Option<Timestamp> = None;
-    for (at, this) in snapshots.iter().enumerate().rev() {
-        let last_of_its_kind = match snapshots.get(at + 1) {
-            None => Some(Reason::Newest),
+    for (at, this) in snapshots.iter().enumerate() {
+        let reason = match snapshots.get(at + 1) {
+            None => Reason::Newest,
             // The one that saw the clear may be forgotten itself: then the epochs tell.
-            Some(next) if next.clear || next.epoch != this.epoch => {
-                (!lifted.before_clears).then_some(Reason::BeforeClear)
+            Some(next) if !under.lifted.before_clears && (next.clear || next.epoch != this.epoch) => {
+                Reason::BeforeClear
             }
-            Some(_) => None,
+            Some(_) => continue,
         };
-        if let Some(reason) = last_of_its_kind {
-            for at in this.stand_ins.iter().filter_map(|number| places.get(number)).chain([&at]) {
-                reasons[*at].insert(reason.clone());
-            }
+        for at in this.stand_ins.iter().filter_map(|number| places.get(number)).chain([&at]) {
+            reasons[*at].insert(reason.clone());
         }
-        if !lifted.doubtful_clocks && earliest_later.is_some_and(|later| this.taken_at > later) {
-            reasons[at].insert(Reason::Clock);
+    }
+    if under.lifted.doubtful_clocks {
+        return reasons;
+    }
+    let mut times = under.gone.clone();
+    times.extend(snapshots.iter().map(|one| (one.snapshot, one.taken_at)));
+    let mut earliest_later = Timestamp::MAX;
+    for (number, taken_at) in times.into_iter().rev() {
+        if let Some(at) = places.get(&number).filter(|_| taken_at > earliest_later) {
+            reasons[*at].insert(Reason::Clock);
         }
-        earliest_later = Some(earliest_later.map_or(this.taken_at, |later| later.min(this.taken_at)));
+        earliest_later = earliest_later.min(taken_at);
     }
     reasons
 }
 
 /// The earliest time that `within` keeps. It counts back from the newest snapshot, or from now when that is earlier: neither
 /// a till that was off for a month nor a clock that ran ahead makes the past older than it is.
-fn oldest_within(snapshots: &[Candidate], rules: &KeepRules, zone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
-    let from = snapshots.last()?.taken_at.min(now).to_zoned(zone.clone());
+fn oldest_within(snapshots: &[Candidate], rules: &KeepRules, under: &Circumstances) -> Option<Timestamp> {
+    let from = snapshots.last()?.taken_at.min(under.now).to_zoned(under.zone.clone());
     // Before the calendar begins: everything is within.
     Some(from.checked_sub(rules.within?.span()).map_or(Timestamp::MIN, |oldest| oldest.timestamp()))
 }
