@@ -218,3 +218,18 @@ fn at_every_call(act: Act) {
 fn snapshot_killed_at_every_call() {
     at_every_call(Act::Snapshot);
 }
+
+#[test]
+fn forget_killed_at_every_call() {
+    at_every_call(Act::Forget);
+}
+
+#[test]
+fn prune_killed_at_every_call() {
+    at_every_call(Act::Prune);
+}
+
+#[test]
+fn forget_and_prune_killed_at_every_call() {
+    at_every_call(Act::ForgetAndPrune);
+}

@@ -6,10 +6,21 @@ use std::{
     sync::Arc,
 };
 
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tillvault::{
     archive::{Archive, snapshot::TableEntry},
     error::Result,
-    model::table::TableName,
+    model::{
+        keep::{Count, KeepRules},
+        table::TableName,
+    },
+    observe::silent,
+    ops::{
+        forget::{Choice, ForgetOptions, forget},
+        policy::Lifted,
+        prune::{PruneOptions, prune},
+        tag::{TagOptions, tag},
+    },
     store::fault::{Faults, Faulty},
 };
 
@@ -70,19 +81,58 @@ pub(crate) fn states() -> [State; 5] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Snapshot,
+    Tag,
+    Forget,
+    Prune,
+    /// Both in one run.
+    ForgetAndPrune,
 }
 
 impl Act {
     pub(crate) fn named(name: &str) -> Self {
-        [Self::Snapshot].into_iter().find(|act| format!("{act:?}") == name).unwrap()
+        let all = [Self::Snapshot, Self::Tag, Self::Forget, Self::Prune, Self::ForgetAndPrune];
+        all.into_iter().find(|act| format!("{act:?}") == name).unwrap()
     }
 
     /// Does it.
     pub(crate) async fn run(self, archive: &Archive) -> Result<()> {
         match self {
             Self::Snapshot => take(archive, &states()[2]).await.map(drop),
+            Self::Tag => {
+                let options = TagOptions { add: vec!["kept".into()], ..TagOptions::default() };
+                tag(archive, &archive.snapshot(2)?, &options).await.map(drop)
+            }
+            Self::Forget => forget(archive, &forgetting(None), &silent()).await.map(drop),
+            Self::Prune => prune(archive, &at_once(), &silent()).await.map(drop),
+            Self::ForgetAndPrune => forget(archive, &forgetting(Some(SignedDuration::ZERO)), &silent()).await.map(drop),
         }
     }
+
+    /// How many snapshots there are before, and which of them are not there afterwards.
+    fn history(self) -> (usize, &'static [u64]) {
+        match self {
+            Self::Snapshot | Self::Tag => (2, &[]),
+            Self::Forget | Self::ForgetAndPrune => (5, &[2, 3]),
+            Self::Prune => (5, &[]),
+        }
+    }
+}
+
+/// Keeps the newest two, and the nightly one: of five snapshots, the second and third go.
+fn forgetting(prune: Option<SignedDuration>) -> ForgetOptions {
+    let rules = KeepRules { last: Count::Newest(2), tags: ["nightly".to_owned()].into(), ..KeepRules::default() };
+    ForgetOptions {
+        choice: Choice::Rules(rules),
+        lifted: Lifted::default(),
+        dry_run: false,
+        prune,
+        zone: TimeZone::UTC,
+        now: Timestamp::now(),
+    }
+}
+
+fn at_once() -> PruneOptions {
+    PruneOptions { grace: SignedDuration::ZERO, dry_run: false, now: Timestamp::now() }
 }
 
 /// An archive before an act, and what the act makes of it when nothing disturbs it.
@@ -103,19 +153,27 @@ struct End {
     tables: BTreeMap<u64, Vec<TableEntry>>,
     forgotten: Vec<u64>,
     indexed: Vec<u64>,
+    tags: BTreeMap<u64, Vec<String>>,
 }
 
 impl End {
     fn of(archive: &Archive) -> Self {
         let numbers = archive.snapshot_numbers().unwrap();
-        let tables = numbers.iter().map(|number| (*number, archive.snapshot(*number).unwrap().tables)).collect();
+        let journal = archive.journal().unwrap();
+        let (mut tables, mut tags) = (BTreeMap::new(), BTreeMap::new());
+        for number in numbers {
+            let snapshot = archive.snapshot(number).unwrap();
+            tags.insert(number, journal.tags(&snapshot).to_vec());
+            tables.insert(number, snapshot.tables);
+        }
         let index = archive.index().expect("an index");
         assert_eq!(index, archive.present_index(true).unwrap(), "the index is up to date");
         Self {
             files: files(archive.root()),
             tables,
-            forgotten: archive.journal().unwrap().forgotten().keys().copied().collect(),
+            forgotten: journal.forgotten().keys().copied().collect(),
             indexed: index.snapshots.iter().map(|entry| entry.snapshot).collect(),
+            tags,
         }
     }
 }
@@ -128,12 +186,20 @@ impl Scene {
         let archive = plain(before.path());
         let states = states();
         first_with_hash_ladder(&archive, &states[0], "ProgramSettings").await;
-        take(&archive, &states[1]).await.unwrap();
-        let held_before: Held = (1..).zip(states.iter().take(2).cloned().map(State::sorted)).collect();
+        let (count, gone) = act.history();
+        for state in &states[1..count] {
+            take(&archive, state).await.unwrap();
+        }
+        let mut held_before: Held = (1..).zip(states.iter().take(count).cloned().map(State::sorted)).collect();
+        if act == Act::Prune {
+            Act::Forget.run(&archive).await.unwrap();
+            held_before.retain(|number, _| archive.snapshot_numbers().unwrap().contains(number));
+        }
         let mut held_after = held_before.clone();
-        match act {
-            Act::Snapshot => held_after.insert(3, states[2].clone().sorted()),
-        };
+        held_after.retain(|number, _| !gone.contains(number));
+        if act == Act::Snapshot {
+            held_after.insert(3, states[2].clone().sorted());
+        }
         let copied = tempfile::tempdir().unwrap();
         copy(before.path(), copied.path());
         let faults = Faults::none();
