@@ -121,10 +121,10 @@ impl<'a> Comparison<'a> {
 
     fn groups(&self, old: &[&'a Chunk], new: &[&'a Chunk]) -> Vec<Group<'a>> {
         let tell = self.blocks_tell();
-        let span = |entry: &TableEntry, chunk: &Chunk| if tell { span(entry, chunk) } else { (0, 0) };
+        let span = |chunk: &Chunk| if tell { span(chunk) } else { (0, 0) };
         let mut all: Vec<((i64, i64), bool, &Chunk)> = Vec::with_capacity(old.len() + new.len());
-        all.extend(old.iter().map(|chunk| (span(self.old, chunk), false, *chunk)));
-        all.extend(new.iter().map(|chunk| (span(self.new, chunk), true, *chunk)));
+        all.extend(old.iter().map(|chunk| (span(chunk), false, *chunk)));
+        all.extend(new.iter().map(|chunk| (span(chunk), true, *chunk)));
         all.sort_by_key(|(span, is_new, _)| (*span, *is_new));
         let (mut groups, mut through): (Vec<Group<'_>>, i64) = (Vec::new(), i64::MIN);
         for ((lo, hi), is_new, chunk) in all {
@@ -227,15 +227,15 @@ impl<'a> Comparison<'a> {
 }
 
 /// The place of a chunk's rows on its ladder: keys, or leading bits of hashes as 32-bit numbers.
-fn span(entry: &TableEntry, chunk: &Chunk) -> (i64, i64) {
-    match (chunk.block, &entry.ladder) {
-        (Block::Range { lo, hi }, _) => (lo, hi),
-        (Block::Hash { bucket }, Ladder::Hash { bits }) => {
-            let width = 32_u32.saturating_sub(u32::from(*bits));
+fn span(chunk: &Chunk) -> (i64, i64) {
+    match chunk.block {
+        Block::Range { lo, hi } => (lo, hi),
+        Block::Hash { bucket, bits } => {
+            let width = 32_u32.saturating_sub(u32::from(bits));
             let lo = i64::from(bucket) << width;
             (lo, lo + (1 << width) - 1)
         }
-        _ => (0, i64::from(u32::MAX)),
+        Block::Whole {} => (0, i64::from(u32::MAX)),
     }
 }
 
