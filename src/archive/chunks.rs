@@ -18,6 +18,7 @@ use super::{
     buckets::Bucket,
     content_hash, layout, parquet, put,
     ranges::{self, Cut},
+    room::Place,
     row_key,
     snapshot::{Block, Chunk},
 };
@@ -77,14 +78,15 @@ impl ChunkMaker {
     /// # Errors
     /// `Source` when a key came twice or the rows are too large for a chunk; `Bug` when the rows do not survive encoding;
     /// `Store` when the file cannot be written.
-    pub(super) async fn make<P: Send + 'static>(self: Arc<Self>, rows: Rows, place: P) -> Result<Finished> {
+    pub(super) async fn make(self: Arc<Self>, rows: Rows, place: Place) -> Result<Finished> {
         let maker = Arc::clone(&self);
         // The place goes along: a blocking thread works on when this future is dropped.
-        let (prepared, _place) = tokio::task::spawn_blocking(move || (maker.prepare(rows), place))
+        let (prepared, mut place) = tokio::task::spawn_blocking(move || (maker.prepare(rows), place))
             .await
             .or_fail(Kind::Bug, || format!("a chunk of table {} was not finished", self.table.name))?;
         let (chunk, file) = prepared?;
         let Some(bytes) = file else { return Ok(Finished { chunk, encoded: false, written: false }) };
+        place.leave_core();
         let path = layout::chunk_path(&self.folder, &chunk.file_name());
         let written = put::put_chunk(self.store.as_ref(), &path, bytes).await?;
         Ok(Finished { chunk, encoded: true, written })

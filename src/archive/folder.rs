@@ -17,8 +17,9 @@ use super::{
     layout,
     lock::{Purpose, WriteLock},
     parquet, put, readme,
+    room::Room,
     snapshot::{Chunk, FORMAT, TableEntry},
-    writer::{Room, TableWriter},
+    writer::TableWriter,
 };
 use crate::{
     error::{Error, Kind, OrFail, Result},
@@ -238,6 +239,9 @@ impl Archive {
 
     /// Begins a table of the next snapshot. `previous` is the table's entry in the snapshot before, if it has one: what is
     /// known from there is neither encoded nor written again.
+    ///
+    /// A table with an integer key needs little memory, however long it is; any other waits in memory as a whole until
+    /// [`TableWriter::finish`], since only then it is known how it is cut.
     ///
     /// # Errors
     /// `Source` when the table has a column that cannot be kept exactly; `Store` when its folder cannot be read.

@@ -29,6 +29,7 @@ pub mod pushed;
 mod put;
 mod ranges;
 mod readme;
+mod room;
 pub mod row_key;
 mod search;
 pub mod snapshot;

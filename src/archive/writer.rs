@@ -1,17 +1,14 @@
 //! [`TableWriter`]: a stream of rows becomes chunks of one table.
 //!
 //! Rows are cut as they come. Each block is put in order where its key asks for it, hashed, and, only when its content hash
-//! is new, encoded and written; that happens on blocking threads while more rows arrive. What is in work is bounded: a block
+//! is new, encoded and written; that happens on blocking threads while more rows arrive. What is under way is bounded: a block
 //! is handed over only when a core and room are free ([`Room`]), and the rows that wait for the end of their block are hardly
 //! ever heavier than one block may be.
 
 use std::{collections::HashMap, sync::Arc};
 
 use arrow::array::RecordBatch;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 use super::{
     blocks, buckets,
@@ -19,6 +16,7 @@ use super::{
     folder::{Archive, lengths},
     layout,
     ranges::{Cut, RangeCutter},
+    room::Room,
     snapshot::{Ladder, TableEntry},
 };
 use crate::{
@@ -40,36 +38,6 @@ pub struct TableWritten {
     /// Their names within the table's folder, and their lengths. A run that reads a table twice can tell from them what of
     /// the first read is in use at its end.
     pub new_files: Vec<(String, u64)>,
-}
-
-/// Bytes of values that are in work at once, in blocks of [`blocks::HEAVY`] at most; a single row may be heavier. Each takes
-/// up to about four times its weight: gathered, encoded, decoded again, and compared.
-const MOST_IN_WORK: u64 = 4 * blocks::HEAVY;
-/// What room is counted in.
-const UNIT: u64 = 1 << 20;
-
-/// Bounds what is in work at once, over all tables of an archive: as many blocks as there are cores, and 128 MiB of values.
-#[derive(Clone, Debug)]
-pub(super) struct Room {
-    cores: Arc<Semaphore>,
-    units: Arc<Semaphore>,
-}
-
-impl Room {
-    /// For a machine with this many cores.
-    pub(super) fn new(cores: usize) -> Self {
-        let units = usize::try_from(MOST_IN_WORK / UNIT).unwrap_or(usize::MAX);
-        Self { cores: Arc::new(Semaphore::new(cores)), units: Arc::new(Semaphore::new(units)) }
-    }
-
-    /// Waits for a core and for room for a block of this weight.
-    async fn enter(&self, weight: u64) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit)> {
-        let closed = || "the archive was closed";
-        // What is heavier than all room gets all of it.
-        let units = u32::try_from(weight.min(MOST_IN_WORK).div_ceil(UNIT)).or_fail(Kind::Bug, closed)?;
-        let core = Arc::clone(&self.cores).acquire_owned().await.or_fail(Kind::Bug, closed)?;
-        Ok((core, Arc::clone(&self.units).acquire_many_owned(units).await.or_fail(Kind::Bug, closed)?))
-    }
 }
 
 /// Takes the rows of one table. Made by [`Archive::table_writer`].
@@ -258,39 +226,5 @@ impl TableWriter {
                 Ok(ladder)
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn as_many_blocks_as_cores_and_room_allow_are_in_work() {
-        const LIGHT: u64 = 0;
-        let wait = Duration::from_millis(20);
-        let mut places = Vec::new();
-        let room = Room::new(3);
-        for _ in 0..3 {
-            places.push(room.enter(LIGHT).await.unwrap());
-        }
-        assert!(tokio::time::timeout(wait, room.enter(LIGHT)).await.is_err(), "no core is free");
-        places.pop();
-        places.push(room.enter(LIGHT).await.unwrap());
-        // Many cores: blocks as heavy as they may be take the room of four.
-        let room = Room::new(64);
-        let mut places = Vec::new();
-        for _ in 0..4 {
-            places.push(room.enter(blocks::HEAVY).await.unwrap());
-        }
-        assert!(tokio::time::timeout(wait, room.enter(1)).await.is_err(), "there is no room left");
-        places.clear();
-        // A row heavier than all room gets it alone.
-        places.push(room.enter(u64::MAX).await.unwrap());
-        assert!(tokio::time::timeout(wait, room.enter(1)).await.is_err(), "there is no room left");
-        places.clear();
-        drop(room.enter(blocks::HEAVY).await.unwrap());
     }
 }
