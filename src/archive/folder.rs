@@ -88,11 +88,7 @@ impl Archive {
     /// # Errors
     /// `NoArchive` when there is none; `Store` when a newer tillvault made it; `Damage` when its header cannot be read.
     pub fn open(root: &Path) -> Result<Self> {
-        Self::read_header(root)?;
-        let store = LocalFileSystem::new_with_prefix(root)
-            .or_fail(Kind::Store, || format!("the archive folder {} cannot be opened", root.display()))?
-            .with_fsync(true);
-        Self::open_with_store(root, Arc::new(store))
+        Ok(Self::with_header(root, Self::read_header(root)?, local_store(root)?))
     }
 
     /// Opens the archive in `root` and writes through `store`, which must put its files there.
@@ -100,9 +96,18 @@ impl Archive {
     /// # Errors
     /// As [`Archive::open`].
     pub fn open_with_store(root: &Path, store: Arc<dyn ObjectStore>) -> Result<Self> {
-        let header = Self::read_header(root)?;
+        Ok(Self::with_header(root, Self::read_header(root)?, store))
+    }
+
+    /// Opens an archive whose header cannot be trusted, as the one of that id.
+    pub(super) fn open_as(root: &Path, id: String) -> Result<Self> {
+        let header = Header { format: FORMAT, archive: id, site: String::new(), created_at: Timestamp::UNIX_EPOCH };
+        Ok(Self::with_header(root, header, local_store(root)?))
+    }
+
+    fn with_header(root: &Path, header: Header, store: Arc<dyn ObjectStore>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { root: root.to_owned(), header, store, room: Room::new(cores), folders: Mutex::new(HashMap::new()) })
+        Self { root: root.to_owned(), header, store, room: Room::new(cores), folders: Mutex::new(HashMap::new()) }
     }
 
     fn read_header(root: &Path) -> Result<Header> {
@@ -114,10 +119,23 @@ impl Archive {
             }
             _ => Error::new(Kind::Store, format!("{} cannot be read", path.display())).caused_by(error),
         })?;
-        let damaged = || format!("{} is damaged", path.display());
-        let text: serde_json::Value = serde_json::from_slice(&bytes).or_fail(Kind::Damage, damaged)?;
-        check_format(text.get("format"), &path.display().to_string())?;
+        Self::parse_header(&bytes, &path.display().to_string())
+    }
+
+    /// `what` names the file in messages.
+    fn parse_header(bytes: &[u8], what: &str) -> Result<Header> {
+        let damaged = || format!("{what} is damaged");
+        let text: serde_json::Value = serde_json::from_slice(bytes).or_fail(Kind::Damage, damaged)?;
+        check_format(text.get("format"), what)?;
         serde_json::from_value(text).or_fail(Kind::Damage, damaged)
+    }
+
+    /// The archive id that the bytes of a header file name.
+    ///
+    /// # Errors
+    /// `Damage` when they are no header; `Store` when a newer tillvault wrote it.
+    pub fn header_id(bytes: &[u8]) -> Result<String> {
+        Ok(Self::parse_header(bytes, layout::HEADER_FILE)?.archive)
     }
 
     /// The archive's folder.
@@ -246,6 +264,13 @@ impl Archive {
         let taken = folders.entry(plain.to_ascii_lowercase()).or_insert_with(|| plain.clone());
         Ok(if *taken == plain { plain } else { layout::folder_name_apart(table) })
     }
+}
+
+fn local_store(root: &Path) -> Result<Arc<dyn ObjectStore>> {
+    let store = LocalFileSystem::new_with_prefix(root)
+        .or_fail(Kind::Store, || format!("the archive folder {} cannot be opened", root.display()))?
+        .with_fsync(true);
+    Ok(Arc::new(store))
 }
 
 /// Refuses formats this version does not know.

@@ -157,6 +157,14 @@ fn is_reserved(name: &str) -> bool {
     }
 }
 
+/// Whether a name may be a table's folder at all; others lie there by accident, or lead elsewhere.
+#[must_use]
+pub fn is_folder(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
 /// The table a folder belongs to; `None` for names that were cut or are not folders of tables.
 #[must_use]
 pub fn table_name(folder: &str) -> Option<TableName> {

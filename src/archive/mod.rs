@@ -3,7 +3,7 @@
 //! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
 //! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
 //! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says), [`journal`] (tags and forgotten snapshots),
-//! [`index`] (a derived witness), [`pushed`] (what remotes are known to hold).
+//! [`index`] (a derived witness), [`marks`] (chunks that nothing names), [`pushed`] (what remotes are known to hold).
 //!
 //! Promises, at every instant, whatever fails or is killed:
 //! - chunk and snapshot files are never changed once they can be listed;
@@ -22,6 +22,8 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 mod lock;
+pub mod marks;
+mod mend;
 pub mod parquet;
 pub mod pushed;
 mod put;
@@ -31,8 +33,11 @@ pub mod row_key;
 mod search;
 pub mod snapshot;
 mod snapshots;
+mod survey;
+pub mod verify;
 mod writer;
 
 pub use folder::{Archive, ArchiveObject};
 pub use lock::WriteLock;
+pub use mend::{FolderEntry, leftover_of};
 pub use writer::{TableWriter, TableWritten};

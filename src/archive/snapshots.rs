@@ -317,10 +317,7 @@ fn inconsistent(snapshot: &Snapshot) -> Option<String> {
 }
 
 fn inconsistent_table(entry: &TableEntry) -> Option<String> {
-    let folder_ok = !entry.folder.is_empty()
-        && !entry.folder.starts_with('.')
-        && entry.folder.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-    if !folder_ok {
+    if !layout::is_folder(&entry.folder) {
         return Some(format!("has the folder {:?}", entry.folder));
     }
     if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {

@@ -11,9 +11,11 @@ mod demo;
 mod diff;
 mod doctor;
 mod find;
+mod forget;
 mod init;
 mod load;
 mod progress;
+mod prune;
 mod push;
 mod query;
 mod report;
@@ -92,6 +94,8 @@ enum Command {
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
     Report(report::ReportArgs),
+    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -222,6 +226,8 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
+        Command::Forget(args) => forget::run(args, context).await,
+        Command::Prune(args) => prune::run(&args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
     }
 }

@@ -61,7 +61,7 @@ fn assert_light(archive: &Archive, entry: &TableEntry, heavy: u64) {
 
 /// A program written from FORMAT alone computes the same cuts.
 fn assert_python_agrees(archive: &Archive) {
-    let Some(mut python) = python() else { return };
+    let Some(mut python) = python("read_archive.py") else { return };
     let output = python.arg(archive.root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -1,7 +1,12 @@
 //! Readers that are not tillvault: a Python script written from docs/FORMAT.md, and DuckDB with the words of the archive's
 //! own README.md.
 
-use std::{fs, path::Path, process::Output, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::Arc,
+};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
 use tillvault::archive::Archive;
@@ -9,7 +14,7 @@ use tillvault::archive::Archive;
 use crate::support::{column, order_rows, orders, python, run, table, with_name};
 
 fn reader(root: &Path, more: &[&str]) -> Output {
-    python().unwrap().arg(root).args(more).output().unwrap()
+    python("read_archive.py").unwrap().arg(root).args(more).output().unwrap()
 }
 
 /// Three snapshots of four tables: one cut by ranges, one by hash, a heap, an empty one.
@@ -54,7 +59,7 @@ async fn archive(root: &Path) -> Archive {
 
 #[tokio::test]
 async fn a_python_script_checks_the_archive_and_reads_its_rows() {
-    if python().is_none() {
+    if python("read_archive.py").is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -85,7 +90,7 @@ async fn a_python_script_checks_the_archive_and_reads_its_rows() {
 
 #[tokio::test]
 async fn the_python_script_notices_damage() {
-    if python().is_none() {
+    if python("read_archive.py").is_none() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +131,7 @@ async fn the_python_script_notices_damage() {
 
 #[tokio::test]
 async fn pyarrow_notices_a_spoiled_page_by_its_crc() {
-    let Some(python) = python() else { return };
+    let Some(mut python) = python("page_crc.py") else { return };
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(folder.path()).await;
     let newest = archive.snapshot(2).unwrap();
@@ -135,8 +140,7 @@ async fn pyarrow_notices_a_spoiled_page_by_its_crc() {
         .iter()
         .flat_map(|entry| entry.chunks.iter().map(|chunk| archive.chunk_path(entry, chunk)))
         .collect();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/page_crc.py");
-    let output = Command::new(python).arg(script).args(&files).output().unwrap();
+    let output = python.args(&files).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let spoiled: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     assert!(spoiled > files.len() * 2, "{spoiled} pages of {} files", files.len());

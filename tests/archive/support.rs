@@ -144,7 +144,7 @@ pub(crate) fn ids(entry: &TableEntry) -> Vec<serde_json::Value> {
 }
 
 /// The reader that was written from docs/FORMAT.md, ready for its arguments.
-pub(crate) fn python() -> Option<Command> {
+pub(crate) fn python(script: &str) -> Option<Command> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join(".tools/venv/bin/python");
     if !python.exists() {
@@ -152,6 +152,6 @@ pub(crate) fn python() -> Option<Command> {
         return None;
     }
     let mut command = Command::new(python);
-    command.arg(root.join("tests/python/read_archive.py"));
+    command.arg(root.join("tests/python").join(script));
     Some(command)
 }
