@@ -33,6 +33,7 @@ struct Named {
 /// What must be looked at before a snapshot may be read: chunks in an encoding of their own must not pass for plain ones.
 #[derive(Deserialize)]
 struct Guard {
+    format: Option<serde_json::Value>,
     #[serde(default)]
     tables: Vec<GuardTable>,
 }
@@ -94,10 +95,17 @@ impl Archive {
             let flaw = if bytes.is_empty() { Flaw::Cut } else { Flaw::Altered };
             flaw.with(Error::new(Kind::Damage, damaged("not a snapshot")).hint(FROM_A_COPY).caused_by(error))
         };
-        // Read thrice rather than through a tree of values: skipping text costs little, trees cost most of the time.
-        let named: Named = serde_json::from_slice(&text).map_err(not_json)?;
-        check_format(named.format.as_ref(), &path).map_err(Flaw::of_format)?;
-        let guard: Guard = serde_json::from_slice(&text).map_err(not_json)?;
+        // Read twice rather than through a tree of values: skipping text costs little, trees cost most of the time.
+        let guard: Guard = match serde_json::from_slice(&text) {
+            Ok(guard) => guard,
+            // A format of the future may look different everywhere else, and is to be named as such.
+            Err(error) => {
+                let named: Named = serde_json::from_slice(&text).map_err(not_json)?;
+                check_format(named.format.as_ref(), &path).map_err(Flaw::of_format)?;
+                return Err(not_json(error));
+            }
+        };
+        check_format(guard.format.as_ref(), &path).map_err(Flaw::of_format)?;
         if guard
             .tables
             .iter()
