@@ -18,6 +18,7 @@ use tillvault::{
     observe,
     ops::{
         load::load,
+        overview::{self, ListOptions},
         snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
     },
     source::{TableSelection, sqlserver::SqlServer},
@@ -105,7 +106,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn outcome_bytes(archive: &Archive) -> f64 {
-    let bytes: u64 = tillvault::ops::overview::snapshots(archive).unwrap().iter().map(|line| line.bytes_new).sum();
+    let bytes: u64 = overview::snapshots(archive, &ListOptions::default())
+        .unwrap()
+        .snapshots
+        .iter()
+        .map(|line| line.bytes_new)
+        .sum();
     bytes as f64 / 1e6
 }
 

@@ -72,16 +72,18 @@ pub(super) struct Finished {
 }
 
 impl ChunkMaker {
-    /// Makes the chunk of one block.
+    /// Makes the chunk of one block, and holds its place among the work under way until the chunk is in the archive.
     ///
     /// # Errors
     /// `Source` when a key came twice or the rows are too large for a chunk; `Bug` when the rows do not survive encoding;
     /// `Store` when the file cannot be written.
-    pub(super) async fn make(self: Arc<Self>, rows: Rows) -> Result<Finished> {
+    pub(super) async fn make<P: Send + 'static>(self: Arc<Self>, rows: Rows, place: P) -> Result<Finished> {
         let maker = Arc::clone(&self);
-        let (chunk, file) = tokio::task::spawn_blocking(move || maker.prepare(rows))
+        // The place goes along: a blocking thread works on when this future is dropped.
+        let (prepared, _place) = tokio::task::spawn_blocking(move || (maker.prepare(rows), place))
             .await
-            .or_fail(Kind::Bug, || format!("a chunk of table {} was not finished", self.table.name))??;
+            .or_fail(Kind::Bug, || format!("a chunk of table {} was not finished", self.table.name))?;
+        let (chunk, file) = prepared?;
         let Some(bytes) = file else { return Ok(Finished { chunk, encoded: false, written: false }) };
         let path = layout::chunk_path(&self.folder, &chunk.file_name());
         let written = put::put_chunk(self.store.as_ref(), &path, bytes).await?;

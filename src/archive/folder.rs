@@ -178,7 +178,9 @@ impl Archive {
     /// # Errors
     /// `Busy`, naming the holder, when another process has it; `Store` when the folder cannot be written.
     pub fn lock_push(&self) -> Result<WriteLock> {
-        WriteLock::take(&self.root, Purpose::Push)
+        let lock = WriteLock::take(&self.root, Purpose::Push)?;
+        remove_leftovers_in(&self.root, layout::is_pushed_file)?;
+        Ok(lock)
     }
 
     /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files
@@ -209,6 +211,19 @@ impl Archive {
     /// # Errors
     /// `Damage` when the file is missing, altered or not what the snapshot says.
     pub fn read_chunk(&self, table: &TableEntry, chunk: &Chunk) -> Result<arrow::array::RecordBatch> {
+        let rows = parquet::decode(self.chunk_bytes(table, chunk)?, &table.table)?;
+        if rows.num_rows() as u64 != chunk.rows {
+            let name = layout::chunk_path(&table.folder, &chunk.file_name());
+            return Err(Error::new(
+                Kind::Damage,
+                format!("chunk {name} holds {} rows, its snapshot says {}", rows.num_rows(), chunk.rows),
+            ));
+        }
+        Ok(rows)
+    }
+
+    /// The bytes of a chunk's file, length and hash checked.
+    pub(super) fn chunk_bytes(&self, table: &TableEntry, chunk: &Chunk) -> Result<Bytes> {
         let name = layout::chunk_path(&table.folder, &chunk.file_name());
         let hint = "copy the file back from a mirror or another copy of the archive";
         let bytes = fs::read(self.root.join(&name)).map_err(|error| {
@@ -218,14 +233,7 @@ impl Archive {
             return Err(Error::new(Kind::Damage, format!("chunk {name} was altered: its bytes do not match its name"))
                 .hint(hint));
         }
-        let rows = parquet::decode(Bytes::from(bytes), &table.table)?;
-        if rows.num_rows() as u64 != chunk.rows {
-            return Err(Error::new(
-                Kind::Damage,
-                format!("chunk {name} holds {} rows, its snapshot says {}", rows.num_rows(), chunk.rows),
-            ));
-        }
-        Ok(rows)
+        Ok(bytes.into())
     }
 
     /// Begins a table of the next snapshot. `previous` is the table's entry in the snapshot before, if it has one: what is

@@ -100,7 +100,13 @@ impl Journal {
     /// The present tags of a snapshot: those given last, else those it was taken with.
     #[must_use]
     pub fn tags<'a>(&'a self, snapshot: &'a Snapshot) -> &'a [String] {
-        self.tags.get(&snapshot.snapshot).unwrap_or(&snapshot.tags)
+        self.tags_given(snapshot.snapshot).unwrap_or(&snapshot.tags)
+    }
+
+    /// The tags that a snapshot was given after it was taken, in place of its first ones; none when it still has those.
+    #[must_use]
+    pub fn tags_given(&self, snapshot: u64) -> Option<&[String]> {
+        self.tags.get(&snapshot).map(Vec::as_slice)
     }
 
     /// Every snapshot that was ever forgotten, by number. Its file may still be there, or be there again.

@@ -28,6 +28,8 @@ pub const INDEX_FILE: &str = "index/snapshots.json";
 pub const INDEX: &str = "index";
 /// Chunks that nothing refers to, since when: what prune found. Never mirrored; losing it only prolongs the grace.
 pub const MARKS_FILE: &str = ".marks.json";
+/// What a remote was last known to hold: `.pushed-<remote>.json`. Never mirrored; a hint.
+const PUSHED_PREFIX: &str = ".pushed-";
 /// Where a repair puts damaged files, below it under their own path. Never mirrored, never read.
 pub const DAMAGED: &str = "damaged";
 
@@ -59,6 +61,20 @@ pub fn snapshot_number(file: &str) -> Option<u64> {
 #[must_use]
 pub fn record_path(number: u64) -> String {
     format!("{JOURNAL}/{}", snapshot_file(number))
+}
+
+/// `.pushed-nextcloud.json`. Remotes' names are escaped as tables' are, upper case letters too, so that no name leads elsewhere and
+/// no two names meet on a disk that ignores case.
+#[must_use]
+pub fn pushed_file(remote: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    format!("{PUSHED_PREFIX}{}.json", folder(&TableName::dbo(remote), plain))
+}
+
+/// Whether this may be the name of such a file.
+#[must_use]
+pub fn is_pushed_file(name: &str) -> bool {
+    name.starts_with(PUSHED_PREFIX) && name.ends_with(".json")
 }
 
 /// `tables/Orders/<file>`.
@@ -141,6 +157,14 @@ fn is_reserved(name: &str) -> bool {
     }
 }
 
+/// Whether a name may be a table's folder at all; others lie there by accident, or lead elsewhere.
+#[must_use]
+pub fn is_folder(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
 /// The table a folder belongs to; `None` for names that were cut or are not folders of tables.
 #[must_use]
 pub fn table_name(folder: &str) -> Option<TableName> {
@@ -196,6 +220,15 @@ mod tests {
         assert!(!plain.eq_ignore_ascii_case(&apart));
         assert!(!folder_name_apart(&upper).eq_ignore_ascii_case(&apart));
         assert_eq!(table_name(&apart), Some(lower));
+    }
+
+    #[test]
+    fn a_remotes_name_stays_inside_the_archive() {
+        assert_eq!(pushed_file("nextcloud"), ".pushed-nextcloud.json");
+        assert_eq!(pushed_file("../../etc/x"), ".pushed--2e-2e-2f-2e-2e-2fetc-2fx.json");
+        assert!(!pushed_file("Cloud").eq_ignore_ascii_case(&pushed_file("cloud")));
+        assert!(pushed_file(&"ü".repeat(500)).len() < 200);
+        assert!(is_pushed_file(&pushed_file("a b")) && !is_pushed_file(".lock"));
     }
 
     #[test]

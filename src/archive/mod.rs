@@ -3,7 +3,7 @@
 //! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
 //! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
 //! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says), [`journal`] (tags and forgotten snapshots),
-//! [`index`] (a derived witness).
+//! [`index`] (a derived witness), [`marks`] (chunks that nothing names), [`pushed`] (what remotes are known to hold).
 //!
 //! Promises, at every instant, whatever fails or is killed:
 //! - chunk and snapshot files are never changed once they can be listed;
@@ -22,14 +22,18 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 mod lock;
+pub mod marks;
 mod mend;
 pub mod parquet;
+pub mod pushed;
 mod put;
 mod ranges;
 mod readme;
 pub mod row_key;
+mod search;
 pub mod snapshot;
 mod snapshots;
+mod survey;
 pub mod verify;
 mod writer;
 

@@ -91,6 +91,8 @@ fn append_cells(keys: &mut [Vec<u8>], name: &str, array: &ArrayRef) -> Result<()
 /// `Bug` when a column has a type that chunks never hold.
 pub fn row_weights(rows: &RecordBatch) -> Result<Vec<u64>> {
     let mut weights = vec![0; rows.num_rows()];
+    // What each row has: most columns are of fixed width and without NULL.
+    let mut everywhere = 0;
     for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
         let lengths = match array.data_type() {
             DataType::Boolean => Lengths::Fixed(1),
@@ -107,12 +109,16 @@ pub fn row_weights(rows: &RecordBatch) -> Result<Vec<u64>> {
             continue;
         }
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
-        for (row, weight) in weights.iter_mut().enumerate() {
-            if nulls.is_none_or(|nulls| nulls.is_valid(row)) {
-                *weight += lengths.of(row);
-            }
+        match (&lengths, nulls) {
+            (Lengths::Fixed(_), None) => everywhere += lengths.of(0),
+            _ => weights
+                .iter_mut()
+                .enumerate()
+                .filter(|(row, _)| nulls.is_none_or(|nulls| nulls.is_valid(*row)))
+                .for_each(|(row, weight)| *weight += lengths.of(row)),
         }
     }
+    weights.iter_mut().for_each(|weight| *weight += everywhere);
     Ok(weights)
 }
 
@@ -129,5 +135,60 @@ impl Lengths<'_> {
             Self::Fixed(width) => *width as u64,
             Self::Each(offsets) => u64::from(offsets[row + 1].abs_diff(offsets[row])),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{
+            BinaryArray, BooleanArray, Decimal128Array, Int16Array, Int32Array, StringArray, TimestampMicrosecondArray,
+        },
+        datatypes::{Field, Schema},
+    };
+
+    use super::*;
+
+    fn batch(columns: Vec<ArrayRef>) -> RecordBatch {
+        let field = |(at, array): (usize, &ArrayRef)| Field::new(format!("c{at}"), array.data_type().clone(), true);
+        let fields: Vec<Field> = columns.iter().enumerate().map(field).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap()
+    }
+
+    #[test]
+    fn a_row_weighs_what_its_values_weigh() {
+        let money = Decimal128Array::from(vec![Some(1), None, Some(-1), None]).with_precision_and_scale(9, 2).unwrap();
+        // Something lies under the NULL of the texts.
+        let (full, seen) = (StringArray::from(vec!["Çay", "junk", "", "ab"]), vec![true, false, true, true]);
+        let texts = StringArray::new(full.offsets().clone(), full.values().clone(), Some(seen.into()));
+        let rows = batch(vec![
+            Arc::new(Int32Array::from(vec![1, 2, 3, 4])),
+            Arc::new(Int16Array::from(vec![Some(1), None, None, None])),
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None, None])),
+            Arc::new(money),
+            Arc::new(texts),
+            Arc::new(BinaryArray::from(vec![None, Some(&[0u8, 1, 2][..]), None, None])),
+            Arc::new(TimestampMicrosecondArray::from(vec![None::<i64>; 4])),
+        ]);
+        let expected = [4 + 2 + 1 + 16 + 4, 4 + 1 + 3, 4 + 16, 4 + 2];
+        assert_eq!(row_weights(&rows).unwrap(), expected);
+        assert_eq!(row_weights(&rows.slice(1, 2)).unwrap(), expected[1..3]);
+        assert!(row_weights(&rows.slice(2, 0)).unwrap().is_empty());
+        // A column that was added and has no value yet weighs nothing.
+        let mut wider = rows.columns().to_vec();
+        wider.push(arrow::array::new_null_array(&DataType::Int64, 4));
+        assert_eq!(row_weights(&batch(wider)).unwrap(), expected);
+    }
+
+    #[test]
+    fn different_keys_have_different_bytes() {
+        let texts = |values: [Option<&str>; 3]| Arc::new(StringArray::from(values.to_vec())) as ArrayRef;
+        let rows = batch(vec![texts([Some("ab"), Some("a"), None]), texts([Some("c"), Some("bc"), Some("abc")])]);
+        let keys = row_keys(&rows, &["c0", "c1"]).unwrap();
+        assert_eq!(keys[2], b"\x02\0\0\0c1\x03\0\0\0abc");
+        assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+        assert_eq!(row_keys(&rows, &["nix"]).unwrap_err().kind(), Kind::Bug);
     }
 }

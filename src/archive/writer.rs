@@ -193,10 +193,7 @@ impl TableWriter {
         let place = self.room.enter(rows.weight()).await?;
         let (maker, index) = (Arc::clone(&self.maker), self.finished.len());
         self.finished.push(None);
-        self.tasks.spawn(async move {
-            let _place = place;
-            Ok((index, maker.make(rows).await?))
-        });
+        self.tasks.spawn(async move { Ok((index, maker.make(rows, place).await?)) });
         Ok(())
     }
 

@@ -9,16 +9,21 @@
 
 mod check;
 mod demo;
+mod diff;
 mod doctor;
+mod forget;
 mod init;
 mod load;
 mod progress;
+mod prune;
 mod push;
 mod query;
 mod report;
 mod runs;
 mod show;
 mod snapshot;
+mod stats;
+mod tag;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -29,7 +34,7 @@ use self::progress::Progress;
 use crate::{
     archive::Archive,
     config::Config,
-    error::{Error, Kind, Result},
+    error::{Error, Kind, OrFail as _, Result},
     observe::SharedObserver,
 };
 
@@ -85,8 +90,13 @@ enum Command {
     Check(check::CheckArgs),
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
+    Diff(diff::DiffArgs),
+    Stats(stats::StatsArgs),
+    Tag(tag::TagArgs),
     Query(query::QueryArgs),
     Report(report::ReportArgs),
+    Forget(forget::ForgetArgs),
+    Prune(prune::PruneArgs),
     Demo(demo::DemoArgs),
 }
 
@@ -195,6 +205,11 @@ fn stopped(serves: bool) -> Result<Rendered> {
         .hint("run the same command again; it goes on from what is there"))
 }
 
+/// Does work that reads many files or computes for long where it does not keep an interruption from being seen.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.or_fail(Kind::Bug, || "the thread that did the work ended early")?
+}
+
 async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
     match command {
         Command::Init(args) => init::run(args, context),
@@ -205,10 +220,15 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,
         Command::Check(args) => check::run(&args, context).await,
-        Command::Snapshots(args) => show::snapshots(&args, context),
-        Command::Show(args) => show::show(&args, context),
+        Command::Snapshots(args) => show::snapshots(args, context).await,
+        Command::Show(args) => show::show(args, context).await,
+        Command::Diff(args) => diff::run(args, context).await,
+        Command::Stats(args) => stats::run(args, context).await,
+        Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
+        Command::Forget(args) => forget::run(args, context).await,
+        Command::Prune(args) => prune::run(&args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
     }
 }

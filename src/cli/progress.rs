@@ -113,6 +113,10 @@ impl Observer for Progress {
                     self.plain(&format!("{count} objects, {}", human_bytes(total)));
                 }
             }
+            Event::Removed { name, .. } => {
+                self.bar.inc(1);
+                self.bar.set_message(name);
+            }
             Event::SnapshotLoaded { snapshot } => {
                 self.bar.inc(1);
                 self.bar.set_message(format!("snapshot {snapshot}"));

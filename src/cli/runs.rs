@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Rendered, error_as_text, load, push, snapshot};
+use super::{Context, Rendered, error_as_text, forget, load, push, snapshot};
 use crate::{
     error::Result,
     ops::nightly::{self, RunOutcome},
@@ -16,7 +16,9 @@ pub(super) struct SyncArgs {
     options: snapshot::TakeArgs,
 }
 
-/// Take a full snapshot, push it to every remote, load the replica: what runs before the till is cleared
+/// Take a full snapshot, push it to every remote, load the replica, forget and prune: what runs before the till is cleared
+///
+/// The snapshot gets the tag nightly. Which snapshots are forgotten is in the settings under [forget].
 #[derive(Args)]
 pub(super) struct NightlyArgs {
     #[command(flatten)]
@@ -46,6 +48,9 @@ fn rendered(outcome: &RunOutcome) -> Result<Rendered> {
     }
     if let Some(loaded) = &outcome.load {
         text.push_str(&load::text(loaded));
+    }
+    if let Some(forgotten) = &outcome.forget {
+        text.push_str(&forget::text(forgotten));
     }
     let rendered = Rendered::new(outcome, text)?;
     Ok(match &outcome.error {

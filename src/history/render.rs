@@ -143,6 +143,57 @@ fn unique_names(schema: &Schema) -> Vec<String> {
         .collect()
 }
 
+/// The cells of one column, one at a time: for operations that look at rows themselves instead of asking DuckDB.
+pub struct Cells<'a> {
+    array: &'a dyn Array,
+    shown: ArrayFormatter<'a>,
+}
+
+impl<'a> Cells<'a> {
+    /// Cells of a column of a chunk.
+    ///
+    /// # Errors
+    /// `Query` when values of this type have no text.
+    pub fn new(array: &'a dyn Array) -> Result<Self> {
+        let shown = ArrayFormatter::try_new(array, &options(CIVIL, ZONED))
+            .or_fail(Kind::Query, || format!("values of type {} cannot be shown", array.data_type()))?;
+        Ok(Self { array, shown })
+    }
+
+    /// The value as [`text`] shows it, uncut and unescaped; `None` is NULL.
+    ///
+    /// # Errors
+    /// `Query` when the value has no text.
+    pub fn text(&self, row: usize) -> Result<Option<String>> {
+        if self.array.is_null(row) {
+            return Ok(None);
+        }
+        self.shown.value(row).try_to_string().map(Some).or_fail(Kind::Query, || "a value cannot be shown")
+    }
+
+    /// The value as [`json_rows`] gives it.
+    ///
+    /// # Errors
+    /// `Query` when the value has no text.
+    pub fn json(&self, row: usize) -> Result<Value> {
+        json(self.array, row, &options(CIVIL_ISO, ZONED_ISO)).or_fail(Kind::Query, || "a value cannot be shown")
+    }
+}
+
+/// A value for a line of text: control characters escaped, `NULL` for none, cut to `width` characters (0: never).
+#[must_use]
+pub fn shown(value: Option<&str>, width: usize) -> String {
+    cut(value.unwrap_or("NULL"), width)
+}
+
+fn options(civil: &'static str, zoned: &'static str) -> FormatOptions<'static> {
+    FormatOptions::default()
+        .with_display_error(false)
+        .with_timestamp_format(Some(civil))
+        .with_timestamp_tz_format(Some(zoned))
+        .with_time_format(Some("%H:%M:%S%.f"))
+}
+
 /// Escapes control characters and cuts to `width` characters.
 fn cut(text: &str, width: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(256));
@@ -169,11 +220,7 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn new(batch: &'a RecordBatch, civil: &'static str, zoned: &'static str) -> Result<Self> {
-        let options = FormatOptions::default()
-            .with_display_error(false)
-            .with_timestamp_format(Some(civil))
-            .with_timestamp_tz_format(Some(zoned))
-            .with_time_format(Some("%H:%M:%S%.f"));
+        let options = options(civil, zoned);
         let schema = batch.schema_ref();
         let names = schema.fields().iter().map(|field| field.name().as_str()).collect();
         let arrays = batch.columns().iter().map(|array| in_utc(array)).collect::<Result<_>>()?;

@@ -6,12 +6,21 @@
 
 pub mod check;
 pub mod clear;
+pub mod diff;
 pub mod doctor;
+pub mod find;
+pub mod forget;
 pub mod init;
 pub mod load;
+mod names;
 pub mod nightly;
 pub mod overview;
+pub mod policy;
+pub mod prune;
 pub mod push;
 pub mod query;
 pub mod report;
 pub mod snapshot;
+pub mod stats;
+pub mod tag;
+mod threads;

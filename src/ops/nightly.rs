@@ -1,22 +1,28 @@
 //! `sync` and `nightly`: the runs that a schedule starts.
 //!
-//! The archive comes first. What follows it (push, load) is tried even when its neighbour failed, since each can catch up
+//! The archive comes first. What follows it (push, load, forget) is tried even when its neighbour failed, since each can catch up
 //! later; the first failure is reported at the end, together with everything that did work.
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    forget::{Choice, ForgetOptions, ForgetOutcome, forget},
     load::{self, LoadOutcome},
+    policy::Lifted,
     push::{self, PushOptions, PushOutcome},
     snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
 };
 use crate::{
     archive::Archive,
     config::Config,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
     observe::{Event, SharedObserver},
     source::Source,
 };
+
+/// The tag of every snapshot that `nightly` takes.
+pub const NIGHTLY: &str = "nightly";
 
 /// The JSON of `sync` and `nightly`.
 #[derive(Debug, Serialize)]
@@ -29,6 +35,9 @@ pub struct RunOutcome {
     /// The replica's part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadOutcome>,
+    /// What was forgotten and pruned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forget: Option<ForgetOutcome>,
     /// What failed after the archive was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
@@ -40,13 +49,36 @@ pub struct RunOutcome {
 impl RunOutcome {
     /// A run that has its snapshot and nothing else yet.
     fn of(snapshot: SnapshotOutcome) -> Self {
-        Self { snapshot, push: Vec::new(), load: None, failures: Vec::new(), error: None }
+        Self { snapshot, push: Vec::new(), load: None, forget: None, failures: Vec::new(), error: None }
     }
 
     /// Brings the replica up to the archive.
     async fn load(&mut self, config: &Config, archive: &Archive, observer: &SharedObserver) {
         match load::load(config, archive, false, observer).await {
             Ok(loaded) => self.load = Some(loaded),
+            Err(error) => self.failed(error),
+        }
+    }
+
+    /// Thins the snapshots as the settings say, and prunes. Somebody else's push or snapshot goes first: the next night comes.
+    async fn forget(&mut self, config: &Config, archive: &Archive, observer: &SharedObserver) {
+        if !config.forget.enabled {
+            return;
+        }
+        let options = ForgetOptions {
+            choice: Choice::Rules(config.forget.keep.clone()),
+            lifted: Lifted::default(),
+            dry_run: false,
+            prune: Some(config.prune.grace),
+            zone: config.zone(),
+            now: Timestamp::now(),
+        };
+        match forget(archive, &options, observer).await {
+            Ok(forgotten) => self.forget = Some(forgotten),
+            Err(error) if error.kind() == Kind::Busy => {
+                let message = format!("nothing was forgotten or pruned this time: {}", error.message());
+                observer.event(Event::Note { message });
+            }
             Err(error) => self.failed(error),
         }
     }
@@ -73,10 +105,10 @@ pub async fn sync(
     Ok(outcome)
 }
 
-/// Full snapshot, push to every remote, load: what runs before the site clears the till.
+/// Full snapshot tagged [`NIGHTLY`], push to every remote, load, forget and prune: what runs before the site clears the till.
 ///
 /// # Errors
-/// As [`snapshot`]. Failed pushes and loads are in the outcome.
+/// As [`snapshot`]. What failed after it is in the outcome.
 pub async fn nightly(
     config: &Config,
     archive: &Archive,
@@ -84,7 +116,11 @@ pub async fn nightly(
     options: &SnapshotOptions,
     observer: &SharedObserver,
 ) -> Result<RunOutcome> {
-    let mut outcome = RunOutcome::of(snapshot(archive, source, options, observer).await?);
+    let mut options = options.clone();
+    if !options.tags.iter().any(|tag| tag == NIGHTLY) {
+        options.tags.push(NIGHTLY.to_owned());
+    }
+    let mut outcome = RunOutcome::of(snapshot(archive, source, &options, observer).await?);
     if config.remotes.is_empty() {
         observer.event(Event::Note {
             message: "no remote is configured: the archive on this machine is the only copy".into(),
@@ -97,5 +133,6 @@ pub async fn nightly(
         }
     }
     outcome.load(config, archive, observer).await;
+    outcome.forget(config, archive, observer).await;
     Ok(outcome)
 }

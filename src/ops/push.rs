@@ -60,7 +60,9 @@ pub struct PushPlan {
     pub remote: String,
     /// `tillvault-archive.json`, if it is not there yet.
     pub header: Option<ArchiveObject>,
-    /// Snapshots, ascending.
+    /// Local snapshots that the remote holds, ascending.
+    pub present: Vec<u64>,
+    /// Snapshots it lacks, ascending.
     pub steps: Vec<PushStep>,
     /// Records of the journal, ascending; they go last.
     pub records: Vec<ArchiveObject>,
@@ -154,7 +156,10 @@ pub async fn push(
     let run =
         Push { archive, remote, observer, done: AtomicU64::new(0), sent: AtomicU64::new(0), bytes: AtomicU64::new(0) };
     if !options.dry_run {
-        run.act(&plan).await.map_err(|error| left_over(&plan, run.done(), error))?;
+        let mut there = plan.present.clone();
+        let acted = run.act(&plan, &mut there).await;
+        note_pushed(archive, &plan.remote, &there, observer).await;
+        acted.map_err(|error| left_over(&plan, run.done(), error))?;
     }
     Ok(PushOutcome {
         uploaded: run.sent.into_inner(),
@@ -164,6 +169,14 @@ pub async fn push(
         seconds: started.elapsed().as_secs_f64(),
         remote: remote.name.clone(),
     })
+}
+
+/// Leaves behind what the remote holds now, for listings. Not a reason for a push to fail.
+async fn note_pushed(archive: &Archive, remote: &str, there: &[u64], observer: &SharedObserver) {
+    if let Err(error) = archive.note_pushed(remote, there).await {
+        let message = format!("which snapshots remote {remote} holds could not be noted: {error}");
+        observer.event(Event::Warning { message });
+    }
 }
 
 /// The error of a push that stopped: kind and hint of its cause, and how much is left.
@@ -220,7 +233,8 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
         }
     };
     let records = lacking_records(archive, remote).await?;
-    Ok(PushPlan { remote: remote.name.clone(), header, steps: steps(archive, &present, lacking)?, records, ahead })
+    let steps = steps(archive, &present, lacking)?;
+    Ok(PushPlan { remote: remote.name.clone(), header, present, steps, records, ahead })
 }
 
 /// Records of the journal that the remote lacks.
@@ -337,19 +351,21 @@ impl Push<'_> {
         self.done.load(Ordering::Relaxed)
     }
 
-    async fn act(&self, plan: &PushPlan) -> Result<()> {
+    /// Uploads, and adds to `there` each snapshot that is on the remote from now on.
+    async fn act(&self, plan: &PushPlan, there: &mut Vec<u64>) -> Result<()> {
         if let Some(header) = &plan.header {
             self.upload(header).await?;
         }
-        let there = self.found_chunks(plan).await?;
+        let found = self.found_chunks(plan).await?;
         for step in &plan.steps {
             let (present, wanted): (Vec<_>, Vec<_>) =
-                step.chunks.iter().partition(|chunk| there.get(&chunk.path) == Some(&chunk.bytes));
+                step.chunks.iter().partition(|chunk| found.get(&chunk.path) == Some(&chunk.bytes));
             for chunk in present {
                 self.note(chunk, Stored::Present);
             }
             self.upload_all(&wanted).await?;
             self.upload(&step.file).await?;
+            there.push(step.snapshot);
         }
         for record in &plan.records {
             self.upload(record).await?;

@@ -1,15 +1,11 @@
 //! `query`: one reading statement over the archive as it was at a moment.
 
-use jiff::Timestamp;
-
+use super::overview;
 use crate::{
     archive::{Archive, snapshot::Snapshot},
     config::Config,
     error::Result,
-    history::{
-        as_of::{AsOf, Taken},
-        session::{Session, SessionOptions},
-    },
+    history::session::{Session, SessionOptions},
 };
 
 /// The snapshot that was true at the moment `as_of` (a number, a time, a day, `yesterday`; the newest for `None`), and DuckDB over it.
@@ -22,28 +18,7 @@ pub async fn open_at(
     as_of: Option<&str>,
     options: &SessionOptions,
 ) -> Result<(Snapshot, Session)> {
-    let wanted = match as_of {
-        Some(text) => AsOf::parse(text, Timestamp::now(), &config.zone())?,
-        None => AsOf::Latest,
-    };
-    let mut taken = Vec::new();
-    // Newest first: the first one that is old enough is the one.
-    for number in archive.snapshot_numbers()?.into_iter().rev() {
-        let snapshot = archive.snapshot(number)?;
-        taken.push(Taken { snapshot: number, taken_at: snapshot.taken_at });
-        let found = match wanted {
-            AsOf::Latest => true,
-            AsOf::Snapshot(wanted) => number == wanted,
-            AsOf::At(moment) => snapshot.taken_at <= moment,
-        };
-        if found {
-            let session = Session::open_with(archive.root(), &snapshot, options)?;
-            return Ok((snapshot, session));
-        }
-    }
-    // None fits: let the rule itself say why.
-    let number = wanted.choose(&taken)?;
-    let snapshot = archive.snapshot(number)?;
+    let snapshot = overview::find(archive, as_of, &config.zone())?;
     let session = Session::open_with(archive.root(), &snapshot, options)?;
     Ok((snapshot, session))
 }

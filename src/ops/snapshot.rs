@@ -5,7 +5,7 @@
 //! that can be listed. A table that cannot be read, or that the till no longer shows, is named in the snapshot and in a warning;
 //! the others go on. A damaged snapshot file does not keep today's rows out of the archive either.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::clear;
 use crate::{
     archive::{
-        Archive,
+        Archive, layout,
         snapshot::{Consistency, FORMAT, MissingTable, Snapshot, SnapshotKind, SourceInfo, TableEntry},
     },
     error::{Error, Kind, Result},
@@ -69,7 +69,7 @@ pub struct TableOutcome {
     pub rows: u64,
     /// Chunks in the snapshot.
     pub chunks: u64,
-    /// Chunks that were not in the snapshot before.
+    /// Chunks of the snapshot whose files this run has added.
     pub chunks_new: u64,
     /// Bytes of those.
     pub bytes_new: u64,
@@ -139,7 +139,14 @@ pub async fn snapshot(
         return Err(Error::new(Kind::Source, format!("no table to read in database {}", till.database))
             .hint("check the database name and [tables] in the settings; the login needs the role db_datareader"));
     }
-    let mut run = Run { archive, observer, previous: previous.as_ref(), taken: BTreeMap::new(), rows_read: 0 };
+    let mut run = Run {
+        archive,
+        observer,
+        previous: previous.as_ref(),
+        taken: BTreeMap::new(),
+        rows_read: 0,
+        new_files: HashSet::new(),
+    };
     run.name_vanished(&tables, &options.selection);
     let in_transaction = source.begin().await?;
     observer.event(Event::Phase { name: "read the till", total: Some(tables.len() as u64) });
@@ -296,6 +303,8 @@ struct Run<'a> {
     previous: Option<&'a Snapshot>,
     taken: BTreeMap<String, std::result::Result<(TableEntry, TableOutcome), MissingTable>>,
     rows_read: u64,
+    /// Chunk files that this run has added, also by an earlier read of the same table.
+    new_files: HashSet<String>,
 }
 
 /// What reading gave.
@@ -413,12 +422,15 @@ impl Run<'_> {
             self.observer.event(Event::Rows { table: name.clone(), rows: count });
         }
         let written = writer.finish().await?;
+        let path = |file: &str| layout::chunk_path(&written.entry.folder, file);
+        self.new_files.extend(written.new_files.iter().map(|(file, _)| path(file)));
+        let new = written.entry.chunks.iter().filter(|chunk| self.new_files.contains(&path(&chunk.file_name())));
         let outcome = TableOutcome {
             name: name.clone(),
             rows: written.entry.rows,
             chunks: written.entry.chunks.len() as u64,
-            chunks_new: written.chunks_new,
-            bytes_new: written.bytes_new,
+            chunks_new: new.clone().count() as u64,
+            bytes_new: new.map(|chunk| chunk.bytes).sum(),
         };
         self.observer.event(Event::TableDone {
             table: name,

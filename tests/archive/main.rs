@@ -3,7 +3,9 @@
 
 mod accidents;
 mod content;
+mod heavy;
 mod outside;
+mod pages;
 mod random;
 mod reuse;
 mod support;

@@ -4,27 +4,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
     sync::Arc,
 };
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, new_null_array};
 use tillvault::archive::Archive;
 
-use crate::support::{column, order_rows, orders, run, table, with_name};
+use crate::support::{column, order_rows, orders, python, run, table, with_name};
 
-fn python() -> Option<PathBuf> {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/venv/bin/python");
-    if python.exists() {
-        return Some(python);
-    }
-    eprintln!("SKIPPED: {} is not there; scripts/setup.sh makes it", python.display());
-    None
-}
-
-fn reader(python: &Path, root: &Path, more: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/read_archive.py");
-    Command::new(python).arg(script).arg(root).args(more).output().unwrap()
+fn reader(root: &Path, more: &[&str]) -> Output {
+    python("read_archive.py").unwrap().arg(root).args(more).output().unwrap()
 }
 
 /// Three snapshots of four tables: one cut by ranges, one by hash, a heap, an empty one.
@@ -69,10 +59,12 @@ async fn archive(root: &Path) -> Archive {
 
 #[tokio::test]
 async fn a_python_script_checks_the_archive_and_reads_its_rows() {
-    let Some(python) = python() else { return };
+    if python("read_archive.py").is_none() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(folder.path()).await;
-    let output = reader(&python, folder.path(), &[]);
+    let output = reader(folder.path(), &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["archive"], archive.id());
@@ -88,7 +80,7 @@ async fn a_python_script_checks_the_archive_and_reads_its_rows() {
     }
     assert_eq!(found["snapshots"][1]["rows"]["Orders"], 9_700);
 
-    let output = reader(&python, folder.path(), &["--dump", "Orders", "--snapshot", "2"]);
+    let output = reader(folder.path(), &["--dump", "Orders", "--snapshot", "2"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 9_700);
@@ -98,7 +90,9 @@ async fn a_python_script_checks_the_archive_and_reads_its_rows() {
 
 #[tokio::test]
 async fn the_python_script_notices_damage() {
-    let Some(python) = python() else { return };
+    if python("read_archive.py").is_none() {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(folder.path()).await;
     let newest = archive.latest().unwrap().unwrap();
@@ -109,12 +103,12 @@ async fn the_python_script_notices_damage() {
     bad[100] ^= 4;
     for (bytes, word) in [(&bad[..], "other bytes"), (&good[..good.len() - 1], "another length")] {
         fs::write(&path, bytes).unwrap();
-        let output = reader(&python, folder.path(), &[]);
+        let output = reader(folder.path(), &[]);
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains(word));
     }
     fs::remove_file(&path).unwrap();
-    assert!(String::from_utf8_lossy(&reader(&python, folder.path(), &[]).stderr).contains("is missing"));
+    assert!(String::from_utf8_lossy(&reader(folder.path(), &[]).stderr).contains("is missing"));
     fs::write(&path, good).unwrap();
     // A chunk that is whole but holds other rows than the snapshot says.
     let file = folder.path().join("snapshots/000003.json.zst");
@@ -122,7 +116,7 @@ async fn the_python_script_notices_damage() {
     let text = String::from_utf8(zstd::decode_all(stored.as_slice()).unwrap()).unwrap();
     let (content, other) = (&entry.chunks[0].content, "0".repeat(64));
     fs::write(&file, zstd::bulk::compress(text.replacen(content, &other, 1).as_bytes(), 3).unwrap()).unwrap();
-    let output = reader(&python, folder.path(), &[]);
+    let output = reader(folder.path(), &[]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("other content hash"), "{errors}");
     fs::write(&file, stored).unwrap();
@@ -130,9 +124,26 @@ async fn the_python_script_notices_damage() {
     let file = folder.path().join("snapshots/000001.json.zst");
     let text = String::from_utf8(zstd::decode_all(fs::read(&file).unwrap().as_slice()).unwrap()).unwrap();
     fs::write(&file, zstd::bulk::compress(text.replacen("TILL", "KILL", 1).as_bytes(), 3).unwrap()).unwrap();
-    let output = reader(&python, folder.path(), &[]);
+    let output = reader(folder.path(), &[]);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("does not follow"), "{errors}");
+}
+
+#[tokio::test]
+async fn pyarrow_notices_a_spoiled_page_by_its_crc() {
+    let Some(mut python) = python("page_crc.py") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path()).await;
+    let newest = archive.snapshot(2).unwrap();
+    let files: Vec<PathBuf> = newest
+        .tables
+        .iter()
+        .flat_map(|entry| entry.chunks.iter().map(|chunk| archive.chunk_path(entry, chunk)))
+        .collect();
+    let output = python.args(&files).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let spoiled: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    assert!(spoiled > files.len() * 2, "{spoiled} pages of {} files", files.len());
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Tables, rows and runs for the tests.
 
-use std::sync::Arc;
+use std::{path::Path, process::Command, sync::Arc};
 
 use arrow::array::{ArrayRef, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use tillvault::{
@@ -141,4 +141,17 @@ pub(crate) fn read_back(archive: &Archive, entry: &TableEntry) -> RecordBatch {
 
 pub(crate) fn ids(entry: &TableEntry) -> Vec<serde_json::Value> {
     entry.chunks.iter().map(|chunk| serde_json::to_value(chunk.block).unwrap()).collect()
+}
+
+/// The reader that was written from docs/FORMAT.md, ready for its arguments.
+pub(crate) fn python(script: &str) -> Option<Command> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = root.join(".tools/venv/bin/python");
+    if !python.exists() {
+        eprintln!("SKIPPED: {} is not there; scripts/setup.sh makes it", python.display());
+        return None;
+    }
+    let mut command = Command::new(python);
+    command.arg(root.join("tests/python").join(script));
+    Some(command)
 }

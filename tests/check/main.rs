@@ -7,4 +7,6 @@ mod damage;
 mod fixtures;
 mod flips;
 mod mending;
+#[path = "../support/mod.rs"]
+mod site;
 mod support;

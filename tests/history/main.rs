@@ -4,6 +4,7 @@
 
 mod archived;
 mod engine;
+mod pruning;
 mod query;
 mod render;
 mod session;

@@ -244,7 +244,7 @@ class Archive:
         data = path.read_bytes()
         expect(len(data) == chunk["bytes"], f"{path} has another length")
         expect(blake3(data).hexdigest() == chunk["file"], f"{path} has other bytes")
-        found = pq.ParquetFile(pa.BufferReader(data)).read()
+        found = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
         expect(found.num_rows == chunk["rows"], f"{path} has {found.num_rows} rows")
         arrays = []
         for column in table["columns"]:

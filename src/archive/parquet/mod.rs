@@ -29,7 +29,7 @@ use ::parquet::{
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array},
     compute::concat_batches,
-    datatypes::{DataType, Field, Schema},
+    datatypes::{DataType, Field, Int16Type, Int32Type, Int64Type, Schema},
 };
 use bytes::Bytes;
 
@@ -123,7 +123,7 @@ fn column_properties(
     let whole = matches!(field.data_type(), DataType::Int16 | DataType::Int32 | DataType::Int64);
     let time = matches!(field.data_type(), DataType::Date32 | DataType::Time64(_) | DataType::Timestamp(..));
     let text = matches!(field.data_type(), DataType::Utf8 | DataType::Binary);
-    if time || (whole && is_key) || !has_few_values(array) {
+    if time || (whole && is_key) || ascends(array) || !has_few_values(array) {
         if whole || time {
             builder = builder.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
         }
@@ -158,6 +158,16 @@ fn has_few_values(array: &ArrayRef) -> bool {
             let start = data.offset() * width;
             fewer(present.map(|row| &buffer.as_slice()[start + row * width..start + (row + 1) * width]), enough)
         }
+    }
+}
+
+/// Whether the column holds whole numbers that never get smaller from row to row, as ids of a parent do.
+fn ascends(array: &ArrayRef) -> bool {
+    match array.data_type() {
+        DataType::Int16 => array.as_primitive::<Int16Type>().iter().flatten().is_sorted(),
+        DataType::Int32 => array.as_primitive::<Int32Type>().iter().flatten().is_sorted(),
+        DataType::Int64 => array.as_primitive::<Int64Type>().iter().flatten().is_sorted(),
+        _ => false,
     }
 }
 
@@ -274,6 +284,8 @@ mod tests {
             ("At", "datetime"),
             ("Void", "int"),
             ("N", "int"),
+            ("TicketId", "int"),
+            ("MenuItemId", "int"),
         ]);
         let ids = 0..1_000;
         let columns: Vec<ArrayRef> = vec![
@@ -282,7 +294,9 @@ mod tests {
             Arc::new(ids.clone().map(|id| Some(format!("{}", id % 200))).collect::<StringArray>()),
             Arc::new(ids.clone().map(|_| Some(5)).collect::<TimestampMicrosecondArray>()),
             new_null_array(&DataType::Int32, 1_000),
-            Arc::new(ids.map(|id| id / 3).collect::<Int32Array>()),
+            Arc::new(ids.clone().map(|id| (id / 3) ^ 1).collect::<Int32Array>()),
+            Arc::new(ids.clone().map(|id| (id % 7 > 0).then_some(id / 20)).collect::<Int32Array>()),
+            Arc::new(ids.map(|id| id / 20 % 9).collect::<Int32Array>()),
         ];
         let rows = RecordBatch::try_new(table.arrow_schema(), columns).unwrap();
         let file = encode(&rows, &table).unwrap();
@@ -294,13 +308,13 @@ mod tests {
         assert_eq!(metadata.num_row_groups(), 1);
         let group = metadata.row_group(0);
         let names: Vec<String> = group.columns().iter().map(|column| column.column_path().string()).collect();
-        assert_eq!(names, ["Id", "Few", "Many", "At", "N"]);
+        assert_eq!(names, ["Id", "Few", "Many", "At", "N", "TicketId", "MenuItemId"]);
         let bounds: Vec<bool> = group.columns().iter().map(|column| column.statistics().is_some()).collect();
-        assert_eq!(bounds, [true, false, false, true, false]);
+        assert_eq!(bounds, [true, false, false, true, false, false, false]);
         let dictionary: Vec<bool> =
             group.columns().iter().map(|column| column.dictionary_page_offset().is_some()).collect();
-        assert_eq!(dictionary, [false, true, false, false, false]);
-        for column in [0, 3, 4] {
+        assert_eq!(dictionary, [false, true, false, false, false, false, true]);
+        for column in [0, 3, 4, 5] {
             assert!(group.column(column).encodings().any(|encoding| encoding == Encoding::DELTA_BINARY_PACKED));
         }
         assert!(group.columns().iter().all(|column| matches!(column.compression(), Compression::ZSTD(_))));

@@ -197,6 +197,7 @@ impl Teller<'_> {
 
     /// Bytes of all chunks in the archive, each once.
     fn stored(&self) -> Result<u64> {
-        Ok(ops::overview::snapshots(&self.archive)?.iter().map(|line| line.bytes_new).sum())
+        let listing = ops::overview::snapshots(&self.archive, &ops::overview::ListOptions::default())?;
+        Ok(listing.snapshots.iter().map(|line| line.bytes_new).sum())
     }
 }

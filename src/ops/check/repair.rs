@@ -155,9 +155,13 @@ pub async fn repair(
     let remotes = Remotes::new(remotes, observer);
     let mut act = Act { archive, remotes, strays: HashMap::new(), done: Vec::new(), observer };
     // A snapshot that comes back names chunks that may be damaged: they are looked for after it.
-    let structure =
-        examine(archive, &CheckOptions { snapshot: check.snapshot, ..CheckOptions::default() }, observer).await?;
-    act.history(structure).await?;
+    // And what the journal says was forgotten is not looked for: so the journal comes before the snapshots.
+    let structure = CheckOptions { snapshot: check.snapshot, ..CheckOptions::default() };
+    let mut history = examine(archive, &structure, observer).await?;
+    if act.journal(&history).await? {
+        history = examine(archive, &structure, observer).await?;
+    }
+    act.snapshots(history).await?;
     let mut examined = examine(archive, check, observer).await?;
     let before = act.done.len();
     act.rest(&examined).await?;
@@ -223,14 +227,12 @@ fn hash_of(bytes: &[u8]) -> String {
 }
 
 impl Act<'_> {
-    /// Header, journal and snapshots.
-    async fn history(&mut self, examined: Examined) -> Result<()> {
-        let plan = plan_repair(&examined);
-        self.strays = examined.strays;
+    /// The header and the journal. Returns whether records came back.
+    async fn journal(&mut self, examined: &Examined) -> Result<bool> {
         // By number: what a good successor says of the one before it.
-        let (mut records, mut snapshots) = (HashMap::new(), HashMap::new());
-        for step in plan.steps {
-            let archive = Arc::clone(self.archive);
+        let mut promised = HashMap::new();
+        let archive = Arc::clone(self.archive);
+        for step in plan_repair(examined).steps {
             match step.target {
                 Target::Header(expected) => {
                     let accept = |bytes: &Bytes| {
@@ -242,27 +244,44 @@ impl Act<'_> {
                 }
                 Target::Record(file) => {
                     let number = file.lost.number;
-                    let wanted = Wanted::new(&file, records.get(&number));
+                    let wanted = Wanted::new(&file, promised.get(&number));
                     let parent = |bytes: &Bytes| archive.parse_record(number, bytes).ok().map(|record| record.parent);
                     let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
                     if let Some(bytes) = self.mend(&step.path, file.lost.is_there, None, accept).await? {
-                        records.insert(number - 1, parent(&bytes).flatten());
+                        promised.insert(number - 1, parent(&bytes).flatten());
                     }
                 }
-                Target::Snapshot(file) if file.lost.is_stray => self.stray(&step.path, file.lost.number).await?,
-                Target::Snapshot(file) => {
-                    let number = file.lost.number;
-                    let wanted = Wanted::new(&file, snapshots.get(&number));
-                    let parent =
-                        |bytes: &Bytes| archive.parse_snapshot(number, bytes).ok().map(|snapshot| snapshot.parent);
-                    let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
-                    let local = wanted.hash.clone();
-                    if let Some(bytes) = self.mend(&step.path, file.lost.is_there, local, accept).await? {
-                        snapshots.insert(number - 1, parent(&bytes).flatten());
-                    }
-                }
-                Target::Chunk | Target::Index | Target::Readme => {}
+                Target::Snapshot(_) | Target::Chunk | Target::Index | Target::Readme => {}
             }
+        }
+        Ok(!promised.is_empty())
+    }
+
+    /// The snapshots.
+    async fn snapshots(&mut self, examined: Examined) -> Result<()> {
+        let plan = plan_repair(&examined);
+        self.strays = examined.strays;
+        let mut promised = HashMap::new();
+        let archive = Arc::clone(self.archive);
+        let mut strays = Vec::new();
+        for step in plan.steps {
+            let Target::Snapshot(file) = step.target else { continue };
+            let number = file.lost.number;
+            if file.lost.is_stray {
+                strays.push((step.path, number));
+                continue;
+            }
+            let wanted = Wanted::new(&file, promised.get(&number));
+            let parent = |bytes: &Bytes| archive.parse_snapshot(number, bytes).ok().map(|snapshot| snapshot.parent);
+            let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
+            let local = wanted.hash.clone();
+            if let Some(bytes) = self.mend(&step.path, file.lost.is_there, local, accept).await? {
+                promised.insert(number - 1, parent(&bytes).flatten());
+            }
+        }
+        // When everything else is in its place.
+        for (path, number) in strays {
+            self.stray(&path, number).await?;
         }
         Ok(())
     }

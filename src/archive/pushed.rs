@@ -1,0 +1,67 @@
+//! `.pushed-<remote>.json`: which snapshots a remote is known to hold, so that a listing need not ask it.
+//!
+//! A push leaves the file behind in the archive's folder. It is a hint and nothing rests on it: a push asks the remote itself,
+//! losing the file costs nothing but the knowledge until the next push. It is never mirrored.
+
+use std::fs;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    folder::{Archive, entries},
+    layout, put,
+};
+use crate::error::{Kind, OrFail, Result};
+
+/// What was known of a remote when it was last pushed to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// Name of the remote in the settings.
+    pub remote: String,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// Snapshots that were there, ascending.
+    pub snapshots: Vec<u64>,
+}
+
+impl Pushed {
+    /// Whether the remote held this snapshot.
+    #[must_use]
+    pub fn holds(&self, snapshot: u64) -> bool {
+        self.snapshots.binary_search(&snapshot).is_ok()
+    }
+}
+
+impl Archive {
+    /// Notes which snapshots a remote is certain to hold, in place of what was noted before. Call it under
+    /// [`Archive::lock_push`].
+    ///
+    /// # Errors
+    /// `Store` when it cannot be written.
+    pub async fn note_pushed(&self, remote: &str, snapshots: &[u64]) -> Result<()> {
+        let mut snapshots = snapshots.to_vec();
+        snapshots.sort_unstable();
+        snapshots.dedup();
+        let note = Pushed { remote: remote.to_owned(), at: Timestamp::now(), snapshots };
+        let text = serde_json::to_vec(&note).or_fail(Kind::Bug, || "a note of what was pushed is not JSON")?;
+        put::put_derived(self.store.as_ref(), &layout::pushed_file(remote), text.into()).await
+    }
+
+    /// What is known of every remote that was ever pushed to, by name. Notes that cannot be read count as absent.
+    #[must_use]
+    pub fn pushed(&self) -> Vec<Pushed> {
+        let mut notes: Vec<Pushed> = entries(self.root())
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|entry| {
+                let file = entry.file_name().into_string().ok().filter(|name| layout::is_pushed_file(name))?;
+                let mut note: Pushed = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+                note.snapshots.sort_unstable();
+                (layout::pushed_file(&note.remote) == file).then_some(note)
+            })
+            .collect();
+        notes.sort_unstable_by(|a, b| a.remote.cmp(&b.remote));
+        notes
+    }
+}
