@@ -35,7 +35,7 @@ fn kept(root: &Path) -> BTreeSet<String> {
 async fn a_repair_with_a_remote_mends_every_kind_of_damage_and_deletes_nothing() {
     let made = tempfile::tempdir().unwrap();
     let kinds = make_all(made.path()).await;
-    let whole = made.path().join("nothing").join("archive");
+    let whole = made.path().join("undamaged").join("archive");
     let (_kept, remote) = remote_of(&whole, "mirror");
     let all = contents(&whole);
     for kind in kinds {
