@@ -2,6 +2,7 @@
 //! what was lost.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod alongside;
 mod command;
 mod damage;
 mod fixtures;
