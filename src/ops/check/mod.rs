@@ -220,12 +220,10 @@ async fn examine_chunks(
     let swapped: BTreeSet<&str> = reading.swapped().collect();
     listing.findings.retain(|finding| !swapped.contains(finding.path.as_str()));
     found.strays.extend(reading.strays.iter().map(|(hash, path)| (hex::encode(hash), path.clone())));
-    let missing = listing.missing.iter().map(|(folder, name)| LostChunk {
-        listed: Listed { folder: Arc::clone(folder), name: *name, bytes: 0 },
-        is_there: false,
-        is_unreadable: false,
-    });
-    found.chunks.extend(missing);
+    let missing =
+        listing.missing.iter().map(|(folder, name)| Listed { folder: Arc::clone(folder), name: *name, bytes: 0 });
+    let gone = missing.chain(reading.vanished.iter().cloned());
+    found.chunks.extend(gone.map(|listed| LostChunk { listed, is_there: false, is_unreadable: false }));
     let cut = listing.named.iter().filter(|listed| listed.bytes != listed.name.bytes).map(|listed| (listed, false));
     let damaged = reading.damaged.iter().map(|(listed, is_unreadable)| (listed, *is_unreadable));
     let mut seen = BTreeSet::new();
