@@ -170,3 +170,114 @@ fn leading_keys(rows: &RecordBatch, column: &str) -> Result<Vec<i64>> {
     let array = cast(array, &DataType::Int64).or_fail(Kind::Damage, refused)?;
     Ok(array.as_primitive::<Int64Type>().values().to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, StringArray};
+
+    use super::*;
+    use crate::model::table::{Column, TableName};
+
+    fn table(columns: &[(&str, &str)], key: &[&str]) -> Table {
+        let column = |(name, sql_type): &(&str, &str)| Column {
+            name: (*name).into(),
+            sql_type: sql_type.parse().unwrap(),
+            nullable: true,
+            identity: false,
+            collation: None,
+            default: None,
+        };
+        Table {
+            name: TableName::dbo("T"),
+            columns: columns.iter().map(column).collect(),
+            key: key.iter().map(ToString::to_string).collect(),
+            foreign_keys: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    fn orders() -> Table {
+        table(&[("Id", "int"), ("Name", "nvarchar(9)")], &["Id"])
+    }
+
+    fn rows(ids: &[i32]) -> RecordBatch {
+        let names: StringArray = ids.iter().map(|id| Some(format!("n{id}"))).collect();
+        let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(ids.to_vec())), Arc::new(names)];
+        RecordBatch::try_new(orders().arrow_schema(), columns).unwrap()
+    }
+
+    fn range() -> Ladder {
+        Ladder::Range { column: "Id".into(), open: 512, closed: 4_096, heavy: blocks::HEAVY }
+    }
+
+    /// The chunk as a snapshot would name it.
+    fn chunk(rows: &RecordBatch, block: Block) -> Chunk {
+        let content = content_hash::content_hash(rows).unwrap().to_hex().to_string();
+        Chunk { file: "0".repeat(64), bytes: 1, rows: rows.num_rows() as u64, block, content }
+    }
+
+    fn flaws(file: &Bytes, table: &Table, ladder: &Ladder, chunk: &Chunk) -> Vec<RowFlaw> {
+        verify_rows(file.clone(), table, ladder, chunk).into_iter().map(|(flaw, _)| flaw).collect()
+    }
+
+    const BLOCK: Block = Block::Range { lo: 1, hi: 512 };
+
+    #[test]
+    fn rows_that_are_what_the_snapshot_says_have_no_flaw() {
+        let rows = rows(&[1, 2, 512]);
+        let file = parquet::encode(&rows, &orders()).unwrap();
+        assert_eq!(flaws(&file, &orders(), &range(), &chunk(&rows, BLOCK)), []);
+    }
+
+    #[test]
+    fn each_broken_rule_is_named() {
+        let good = rows(&[1, 2, 3]);
+        let file = parquet::encode(&good, &orders()).unwrap();
+        let said = chunk(&good, BLOCK);
+        let other = Chunk { rows: 4, content: "f".repeat(64), ..said.clone() };
+        assert_eq!(flaws(&file, &orders(), &range(), &other), [RowFlaw::Count, RowFlaw::Content]);
+        let above = Chunk { block: Block::Range { lo: 3, hi: 4 }, ..said.clone() };
+        assert_eq!(flaws(&file, &orders(), &range(), &above), [RowFlaw::Block]);
+        let wide = table(&[("Id", "bigint"), ("Name", "nvarchar(9)")], &["Id"]);
+        assert_eq!(flaws(&file, &wide, &range(), &said), [RowFlaw::Type]);
+        assert_eq!(flaws(&file.slice(8..), &orders(), &range(), &said), [RowFlaw::Undecodable]);
+        for ids in [[2, 1, 3], [1, 2, 2]] {
+            let rows = rows(&ids);
+            let file = parquet::encode(&rows, &orders()).unwrap();
+            assert_eq!(flaws(&file, &orders(), &range(), &chunk(&rows, BLOCK)), [RowFlaw::Order], "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_column_that_is_not_declared_are_told() {
+        let rows = rows(&[1, 2]);
+        let file = parquet::encode(&rows, &orders()).unwrap();
+        let narrow = table(&[("Id", "int")], &["Id"]);
+        let declared = rows.project(&[0]).unwrap();
+        assert_eq!(flaws(&file, &narrow, &range(), &chunk(&declared, BLOCK)), [RowFlaw::Undeclared]);
+        // A chunk of NULLs alone keeps its first column, whichever that was.
+        let (before, after) = (table(&[("A", "int")], &[]), table(&[("B", "int")], &[]));
+        let empty = |table: &Table| {
+            RecordBatch::try_new(table.arrow_schema(), vec![Arc::new(Int32Array::from(vec![None::<i32>]))]).unwrap()
+        };
+        let file = parquet::encode(&empty(&before), &before).unwrap();
+        assert_eq!(flaws(&file, &after, &Ladder::Whole, &chunk(&empty(&after), Block::Whole {})), []);
+    }
+
+    #[test]
+    fn rows_of_another_bucket_are_told() {
+        let names = table(&[("Name", "nvarchar(9)")], &["Name"]);
+        let rows = rows(&[1, 2, 3, 4, 5, 6]).project(&[1]).unwrap();
+        let one = rows.slice(0, 1);
+        let key = row_key::row_keys(&one, &["Name"]).unwrap().remove(0);
+        let bucket = blocks::bucket(blocks::hash_prefix(&blake3::hash(&key)), 3);
+        let ladder = Ladder::Hash { bits: 3, rows: 1, heavy: blocks::HEAVY };
+        let file = parquet::encode(&one, &names).unwrap();
+        let right = chunk(&one, Block::Hash { bucket, bits: 3 });
+        assert_eq!(flaws(&file, &names, &ladder, &right), []);
+        let wrong = Chunk { block: Block::Hash { bucket: bucket ^ 1, bits: 3 }, ..right };
+        assert_eq!(flaws(&file, &names, &ladder, &wrong), [RowFlaw::Block]);
+    }
+}

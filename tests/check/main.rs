@@ -2,9 +2,12 @@
 //! what was lost.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
+mod alongside;
 mod command;
 mod damage;
 mod fixtures;
 mod flips;
 mod mending;
+#[path = "../support/mod.rs"]
+mod site;
 mod support;

@@ -141,7 +141,7 @@ pub(crate) async fn build(root: &Path, hook: impl Fn(&mut Snapshot)) {
     fs::remove_file(root.join(layout::LOCK_FILE)).unwrap();
 }
 
-async fn one_night(archive: &Archive, night: u64, hook: impl Fn(&mut Snapshot)) -> Snapshot {
+pub(crate) async fn one_night(archive: &Archive, night: u64, hook: impl Fn(&mut Snapshot)) -> Snapshot {
     let previous = archive.latest().unwrap();
     let mut tables = Vec::new();
     for (table, rows) in till(night) {
@@ -156,8 +156,8 @@ async fn one_night(archive: &Archive, night: u64, hook: impl Fn(&mut Snapshot)) 
         archive: archive.id().into(),
         snapshot: number,
         parent,
-        taken_at: format!("2026-11-{:02}T03:00:37Z", night).parse().unwrap(),
-        till_time: format!("2026-11-{:02}T06:00:37", night).parse().unwrap(),
+        taken_at: format!("2026-11-{night:02}T03:00:37Z").parse().unwrap(),
+        till_time: format!("2026-11-{night:02}T06:00:37").parse().unwrap(),
         kind: SnapshotKind::Full,
         consistency: Consistency::Reread,
         source: SourceInfo {

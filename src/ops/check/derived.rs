@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     chunks::{listed, stranger},
     files::{Snapshots, State, unreadable},
-    finding::{Finding, FindingKind, Level},
+    finding::{Finding, FindingKind},
 };
 use crate::{
     archive::{
@@ -48,7 +48,7 @@ pub(super) fn header(archive: &Archive, index: Option<&Index>) -> Result<Option<
     }))
 }
 
-/// Whether the index says what the snapshots say. While a run is writing, it may lag behind.
+/// Whether the index says what the snapshots say.
 pub(super) fn index(
     archive: &Archive,
     index: Option<&Index>,
@@ -82,9 +82,7 @@ pub(super) fn index(
         Some(format!("still knows snapshot {number}, which was forgotten"))
     });
     let what = what.or_else(|| index.header.is_none().then(|| "does not know the archive's header".to_owned()))?;
-    let finding = Finding::new(FindingKind::IndexOutdated, path, format!("the index {what}")).next(REBUILD);
-    let is_under_way = archive.is_being_written();
-    Some(if is_under_way { finding.at_level(Level::Note) } else { finding })
+    Some(Finding::new(FindingKind::IndexOutdated, path, format!("the index {what}")).next(REBUILD))
 }
 
 /// Whether the text for people is there.
@@ -104,7 +102,7 @@ pub(super) async fn strangers(archive: &Arc<Archive>) -> Result<Vec<Finding>> {
         let entries = match listed(archive, folder).await? {
             Ok(entries) => entries,
             Err(message) => {
-                findings.push(unreadable(folder, message));
+                findings.push(unreadable(if folder.is_empty() { "." } else { folder }, message));
                 continue;
             }
         };

@@ -14,6 +14,7 @@ mod fetch;
 mod files;
 pub mod finding;
 pub mod part;
+mod plan;
 mod read;
 pub mod repair;
 mod uses;
@@ -93,7 +94,7 @@ struct LostChunk {
 /// be listed. Damage is no error: it is in the outcome.
 pub async fn check(archive: &Arc<Archive>, options: &CheckOptions, observer: &SharedObserver) -> Result<CheckOutcome> {
     let started = Instant::now();
-    let examined = examine(archive, options, observer).await?;
+    let examined = examine(archive, options, false, observer).await?;
     Ok(outcome(examined, options, started))
 }
 
@@ -118,7 +119,13 @@ struct Known {
     uses: Uses,
 }
 
-async fn examine(archive: &Arc<Archive>, options: &CheckOptions, observer: &SharedObserver) -> Result<Examined> {
+/// `holds_lock`: the caller has the write lock, so that nobody else is writing.
+async fn examine(
+    archive: &Arc<Archive>,
+    options: &CheckOptions,
+    holds_lock: bool,
+    observer: &SharedObserver,
+) -> Result<Examined> {
     let mut found = Examined::default();
     let known = examine_history(archive, options, &mut found, observer).await?;
     if let Some(header) = derived::header(archive, known.index.as_ref())? {
@@ -129,7 +136,7 @@ async fn examine(archive: &Arc<Archive>, options: &CheckOptions, observer: &Shar
     let mut listing = chunks::list(archive, &known.uses, options.snapshot.is_some(), observer).await?;
     examine_chunks(archive, options, &known, &mut listing, &mut found, observer).await?;
     if options.snapshot.is_none() {
-        examine_rest(archive, &known, &mut listing, &mut found).await?;
+        examine_rest(archive, &known, holds_lock, &mut listing, &mut found).await?;
     }
     found.findings.append(&mut listing.findings);
     (found.findings, found.counts) = finding::sorted(found.findings);
@@ -213,12 +220,10 @@ async fn examine_chunks(
     let swapped: BTreeSet<&str> = reading.swapped().collect();
     listing.findings.retain(|finding| !swapped.contains(finding.path.as_str()));
     found.strays.extend(reading.strays.iter().map(|(hash, path)| (hex::encode(hash), path.clone())));
-    let missing = listing.missing.iter().map(|(folder, name)| LostChunk {
-        listed: Listed { folder: Arc::clone(folder), name: *name, bytes: 0 },
-        is_there: false,
-        is_unreadable: false,
-    });
-    found.chunks.extend(missing);
+    let missing =
+        listing.missing.iter().map(|(folder, name)| Listed { folder: Arc::clone(folder), name: *name, bytes: 0 });
+    let gone = missing.chain(reading.vanished.iter().cloned());
+    found.chunks.extend(gone.map(|listed| LostChunk { listed, is_there: false, is_unreadable: false }));
     let cut = listing.named.iter().filter(|listed| listed.bytes != listed.name.bytes).map(|listed| (listed, false));
     let damaged = reading.damaged.iter().map(|(listed, is_unreadable)| (listed, *is_unreadable));
     let mut seen = BTreeSet::new();
@@ -235,6 +240,7 @@ async fn examine_chunks(
 async fn examine_rest(
     archive: &Arc<Archive>,
     known: &Known,
+    holds_lock: bool,
     listing: &mut Listing,
     found: &mut Examined,
 ) -> Result<()> {
@@ -251,6 +257,11 @@ async fn examine_rest(
         }
     }
     found.is_index_bad = index.is_some();
+    let is_being_written = || !holds_lock && archive.is_being_written();
+    // A run writes its snapshot first, and the index after it.
+    if index.is_some() && is_being_written() {
+        index = index.map(|finding| finding.at_level(Level::Note));
+    }
     found.findings.extend(index);
     let readme = derived::readme(archive);
     found.is_readme_bad = readme.is_some();
@@ -262,7 +273,7 @@ async fn examine_rest(
     listing.others.retain(|other| !judged.contains(other.path().as_str()));
     if !listing.others.is_empty() {
         let are_all_known = found.snapshots.is_empty();
-        listing.orphans(archive.is_being_written(), are_all_known);
+        listing.orphans(is_being_written(), are_all_known);
     }
     Ok(())
 }

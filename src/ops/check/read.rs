@@ -51,6 +51,8 @@ pub(super) struct Reading {
     pub(super) findings: Vec<Finding>,
     /// Chunks whose bytes do not match their names, or that cannot be read at all (`true`).
     pub(super) damaged: Vec<(Listed, bool)>,
+    /// Chunks that were there when their folder was listed, are wanted still, and are gone.
+    pub(super) vanished: Vec<Listed>,
     /// Where bytes of known chunks lie under another name: by hash.
     pub(super) strays: HashMap<[u8; 32], String>,
 }
@@ -95,6 +97,7 @@ pub(super) async fn read(
         if is_named { reading.judge(told, uses, &mut swapped) } else { reading.judge_orphan(&told) }
     }
     reading.judge_altered(swapped, uses);
+    reading.judge_vanished(archive, uses)?;
     Ok(reading)
 }
 
@@ -154,6 +157,7 @@ impl Reading {
     fn judge(&mut self, told: Told, uses: &Uses, altered: &mut Vec<(Listed, Content)>) {
         let Told { listed, found, flaws, .. } = told;
         match found {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.vanished.push(listed),
             Err(error) => {
                 let message = format!("this chunk cannot be read: {error}");
                 self.findings.push(of_chunk(FindingKind::Unreadable, &listed, message, uses));
@@ -173,6 +177,9 @@ impl Reading {
 
     /// Nobody needs an orphan: its bytes are worth a remark, no more.
     fn judge_orphan(&mut self, told: &Told) {
+        if told.found.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return;
+        }
         let is_whole = told.found.as_ref().is_ok_and(|content| content.hash == told.listed.name.hash);
         if !is_whole {
             let message = "no snapshot names this chunk, and its bytes do not match its name";
@@ -200,6 +207,22 @@ impl Reading {
             }
             self.damaged.push((listed, false));
         }
+    }
+
+    /// Chunks that went away since their folder was listed: no loss when the snapshots that named them were forgotten meanwhile.
+    fn judge_vanished(&mut self, archive: &Archive, uses: &Uses) -> Result<()> {
+        if self.vanished.is_empty() {
+            return Ok(());
+        }
+        let now = archive.snapshot_numbers()?;
+        for listed in std::mem::take(&mut self.vanished) {
+            let finding = of_chunk(FindingKind::ChunkMissing, &listed, "this chunk is not there any more", uses);
+            if finding.snapshots.iter().any(|number| now.binary_search(&number).is_ok()) {
+                self.findings.push(finding);
+                self.vanished.push(listed);
+            }
+        }
+        Ok(())
     }
 
     /// Paths that were found to hold another chunk, whose wrong length needs no word of its own.

@@ -7,13 +7,19 @@
 //! Promises: nothing is deleted. What is replaced lies in `damaged/` afterwards. A chunk that nobody has is moved there, too, so
 //! that the next snapshot writes its rows anew if the till still has them; a snapshot that nobody has stays where it is.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use serde::Serialize;
 
-use super::{CheckOptions, CheckOutcome, Examined, FindingKind, LostChunk, LostFile, examine, fetch::Remotes, outcome};
+pub use super::plan::{RepairAction, RepairPlan, RepairStep};
+use super::{
+    CheckOptions, CheckOutcome, Examined, FindingKind, LostChunk, LostFile, examine,
+    fetch::Remotes,
+    outcome,
+    plan::{Target, plan_repair},
+};
 use crate::{
     archive::{Archive, layout},
     error::Result,
@@ -21,74 +27,9 @@ use crate::{
     store::Remote,
 };
 
+/// The lock is our own: nobody else is writing.
+const HOLDS_LOCK: bool = true;
 const NOBODY: &str = "no remote has it: `tillvault snapshot` writes these rows anew if the till still has them";
-
-/// How a file is to be mended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RepairAction {
-    /// Written anew from the rest of the archive.
-    Rebuild,
-    /// Put back from another place in the archive.
-    PutBack,
-    /// Fetched from a remote.
-    Fetch,
-}
-
-/// One file to be mended.
-#[derive(Clone, Debug, Serialize)]
-pub struct RepairStep {
-    /// The file.
-    pub path: String,
-    /// How.
-    pub action: RepairAction,
-    /// Where its bytes lie in the archive, to be put back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    #[serde(skip)]
-    target: Target,
-}
-
-/// What the act needs to know.
-#[derive(Clone, Debug)]
-enum Target {
-    Header(Option<String>),
-    Record(LostFile),
-    Snapshot(LostFile),
-    Chunk,
-    Index,
-    Readme,
-}
-
-/// What a repair has to do, in order.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RepairPlan {
-    /// The files.
-    pub steps: Vec<RepairStep>,
-}
-
-/// Equal when the same is to be done to the same files.
-impl PartialEq for RepairPlan {
-    fn eq(&self, other: &Self) -> bool {
-        let plain = |plan: &Self| -> Vec<_> {
-            plan.steps.iter().map(|step| (step.path.clone(), step.action, step.from.clone())).collect()
-        };
-        plain(self) == plain(other)
-    }
-}
-
-impl fmt::Display for RepairPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for step in &self.steps {
-            match (step.action, &step.from) {
-                (RepairAction::Rebuild, _) => writeln!(f, "write {} anew", step.path)?,
-                (_, Some(from)) => writeln!(f, "put {} back from {from}", step.path)?,
-                _ => writeln!(f, "look for {} on the remotes", step.path)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -147,7 +88,7 @@ pub async fn repair(
     let started = Instant::now();
     let check = &options.check;
     if options.dry_run {
-        let examined = examine(archive, check, observer).await?;
+        let examined = examine(archive, check, false, observer).await?;
         let plan = plan_repair(&examined);
         return Ok(CheckOutcome { plan: Some(plan), ..outcome(examined, check, started) });
     }
@@ -155,14 +96,18 @@ pub async fn repair(
     let remotes = Remotes::new(remotes, observer);
     let mut act = Act { archive, remotes, strays: HashMap::new(), done: Vec::new(), observer };
     // A snapshot that comes back names chunks that may be damaged: they are looked for after it.
-    let structure =
-        examine(archive, &CheckOptions { snapshot: check.snapshot, ..CheckOptions::default() }, observer).await?;
-    act.history(structure).await?;
-    let mut examined = examine(archive, check, observer).await?;
+    // And what the journal says was forgotten is not looked for: so the journal comes before the snapshots.
+    let structure = CheckOptions { snapshot: check.snapshot, ..CheckOptions::default() };
+    let mut history = examine(archive, &structure, HOLDS_LOCK, observer).await?;
+    if act.journal(&history).await? {
+        history = examine(archive, &structure, HOLDS_LOCK, observer).await?;
+    }
+    act.snapshots(history).await?;
+    let mut examined = examine(archive, check, HOLDS_LOCK, observer).await?;
     let before = act.done.len();
     act.rest(&examined).await?;
     if act.done.len() > before {
-        examined = examine(archive, check, observer).await?;
+        examined = examine(archive, check, HOLDS_LOCK, observer).await?;
     }
     let mut outcome = outcome(examined, check, started);
     for finding in outcome.findings.iter_mut().filter(|finding| finding.kind == FindingKind::ChunkMissing) {
@@ -172,40 +117,6 @@ pub async fn repair(
     }
     outcome.repaired = Some(act.done);
     Ok(outcome)
-}
-
-/// What there is to do. Pure.
-fn plan_repair(examined: &Examined) -> RepairPlan {
-    let step = |path: String, hash: Option<&str>, target| {
-        let from = hash.and_then(|hash| examined.strays.get(hash)).filter(|from| **from != path).cloned();
-        let action = if from.is_some() { RepairAction::PutBack } else { RepairAction::Fetch };
-        RepairStep { path, action, from, target }
-    };
-    let rebuild =
-        |path: &str, target| RepairStep { path: path.to_owned(), action: RepairAction::Rebuild, from: None, target };
-    let mut steps = Vec::new();
-    if examined.is_header_bad {
-        steps.push(step(layout::HEADER_FILE.to_owned(), None, Target::Header(examined.header.clone())));
-    }
-    // The newest first: each one vouches for the one before it.
-    for file in examined.records.iter().rev() {
-        steps.push(step(layout::record_path(file.lost.number), None, Target::Record(file.clone())));
-    }
-    for file in examined.snapshots.iter().rev() {
-        let expected = file.lost.expected.as_deref();
-        steps.push(step(layout::snapshot_path(file.lost.number), expected, Target::Snapshot(file.clone())));
-    }
-    for chunk in &examined.chunks {
-        let hash = hex::encode(chunk.listed.name.hash);
-        steps.push(step(chunk.listed.path(), Some(&hash), Target::Chunk));
-    }
-    if examined.is_index_bad {
-        steps.push(rebuild(layout::INDEX_FILE, Target::Index));
-    }
-    if examined.is_readme_bad {
-        steps.push(rebuild(layout::README_FILE, Target::Readme));
-    }
-    RepairPlan { steps }
 }
 
 /// A repair under way.
@@ -223,14 +134,12 @@ fn hash_of(bytes: &[u8]) -> String {
 }
 
 impl Act<'_> {
-    /// Header, journal and snapshots.
-    async fn history(&mut self, examined: Examined) -> Result<()> {
-        let plan = plan_repair(&examined);
-        self.strays = examined.strays;
+    /// The header and the journal. Returns whether records came back.
+    async fn journal(&mut self, examined: &Examined) -> Result<bool> {
         // By number: what a good successor says of the one before it.
-        let (mut records, mut snapshots) = (HashMap::new(), HashMap::new());
-        for step in plan.steps {
-            let archive = Arc::clone(self.archive);
+        let mut promised = HashMap::new();
+        let archive = Arc::clone(self.archive);
+        for step in plan_repair(examined).steps {
             match step.target {
                 Target::Header(expected) => {
                     let accept = |bytes: &Bytes| {
@@ -242,27 +151,44 @@ impl Act<'_> {
                 }
                 Target::Record(file) => {
                     let number = file.lost.number;
-                    let wanted = Wanted::new(&file, records.get(&number));
+                    let wanted = Wanted::new(&file, promised.get(&number));
                     let parent = |bytes: &Bytes| archive.parse_record(number, bytes).ok().map(|record| record.parent);
                     let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
                     if let Some(bytes) = self.mend(&step.path, file.lost.is_there, None, accept).await? {
-                        records.insert(number - 1, parent(&bytes).flatten());
+                        promised.insert(number - 1, parent(&bytes).flatten());
                     }
                 }
-                Target::Snapshot(file) if file.lost.is_stray => self.stray(&step.path, file.lost.number).await?,
-                Target::Snapshot(file) => {
-                    let number = file.lost.number;
-                    let wanted = Wanted::new(&file, snapshots.get(&number));
-                    let parent =
-                        |bytes: &Bytes| archive.parse_snapshot(number, bytes).ok().map(|snapshot| snapshot.parent);
-                    let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
-                    let local = wanted.hash.clone();
-                    if let Some(bytes) = self.mend(&step.path, file.lost.is_there, local, accept).await? {
-                        snapshots.insert(number - 1, parent(&bytes).flatten());
-                    }
-                }
-                Target::Chunk | Target::Index | Target::Readme => {}
+                Target::Snapshot(_) | Target::Chunk | Target::Index | Target::Readme => {}
             }
+        }
+        Ok(!promised.is_empty())
+    }
+
+    /// The snapshots.
+    async fn snapshots(&mut self, examined: Examined) -> Result<()> {
+        let plan = plan_repair(&examined);
+        self.strays = examined.strays;
+        let mut promised = HashMap::new();
+        let archive = Arc::clone(self.archive);
+        let mut strays = Vec::new();
+        for step in plan.steps {
+            let Target::Snapshot(file) = step.target else { continue };
+            let number = file.lost.number;
+            if file.lost.is_stray {
+                strays.push((step.path, number));
+                continue;
+            }
+            let wanted = Wanted::new(&file, promised.get(&number));
+            let parent = |bytes: &Bytes| archive.parse_snapshot(number, bytes).ok().map(|snapshot| snapshot.parent);
+            let accept = |bytes: &Bytes| wanted.is(bytes, parent(bytes));
+            let local = wanted.hash.clone();
+            if let Some(bytes) = self.mend(&step.path, file.lost.is_there, local, accept).await? {
+                promised.insert(number - 1, parent(&bytes).flatten());
+            }
+        }
+        // When everything else is in its place.
+        for (path, number) in strays {
+            self.stray(&path, number).await?;
         }
         Ok(())
     }
