@@ -12,6 +12,7 @@ mod demo;
 mod diff;
 mod doctor;
 mod forget;
+mod find;
 mod init;
 mod load;
 mod progress;
@@ -91,6 +92,7 @@ enum Command {
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
+    Find(find::FindArgs),
     Stats(stats::StatsArgs),
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
@@ -223,6 +225,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Snapshots(args) => show::snapshots(args, context).await,
         Command::Show(args) => show::show(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,
+        Command::Find(args) => find::run(args, context).await,
         Command::Stats(args) => stats::run(args, context).await,
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
@@ -344,6 +347,11 @@ fn human_bytes(bytes: u64) -> String {
 /// `1,204,112`.
 fn human_count(count: u64) -> String {
     indicatif::HumanCount(count).to_string()
+}
+
+/// `1 chunk`, `1,204 chunks`.
+fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", human_count(count), if count == 1 { "" } else { "s" })
 }
 
 /// A table for people: a header, right-aligned columns where `right` says so, no lines.

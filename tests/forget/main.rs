@@ -2,6 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod acts;
+mod command;
+mod nightly;
 mod pruning;
 mod random;
+#[path = "../support/mod.rs"]
+mod site;
 mod support;
