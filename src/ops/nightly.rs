@@ -35,7 +35,7 @@ pub struct RunOutcome {
     /// The replica's part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadOutcome>,
-    /// What was forgotten and pruned.
+    /// What was forgotten and pruned; the snapshots that stay are counted, not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forget: Option<ForgetOutcome>,
     /// What failed after the archive was written.
@@ -74,7 +74,11 @@ impl RunOutcome {
             now: Timestamp::now(),
         };
         match forget(archive, &options, observer).await {
-            Ok(forgotten) => self.forget = Some(forgotten),
+            Ok(mut forgotten) => {
+                // Those that stay, night after night, are no news.
+                forgotten.snapshots.retain(|line| !line.keep);
+                self.forget = Some(forgotten);
+            }
             Err(error) if error.kind() == Kind::Busy => {
                 let message = format!("nothing was forgotten or pruned this time: {}", error.message());
                 observer.event(Event::Note { message });

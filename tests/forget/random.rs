@@ -1,13 +1,21 @@
 //! Random histories, forgotten and pruned by random rules: no remaining answer ever changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use object_store::local::LocalFileSystem;
 use proptest::{collection::vec, option, prelude::*};
 use tillvault::{
     archive::Archive,
     model::keep::{Count, KeepRules},
-    ops::{forget::Choice, policy::Lifted},
+    ops::{
+        forget::Choice,
+        policy::{Candidate, Circumstances, Lifted, Reason, judge},
+    },
 };
 
 use crate::support::{Say, answers, at, chunks, forget_with, options, prune_at, table, take};
@@ -69,6 +77,13 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 type Values = [BTreeMap<i32, String>; 3];
+
+/// An archive whose files are not synced one by one: nothing is killed here, and disks are slow.
+fn unsynced(folder: &Path) -> Archive {
+    Archive::create(folder, "Test").unwrap();
+    let store = LocalFileSystem::new_with_prefix(folder).unwrap();
+    Archive::open_with_store(folder, Arc::new(store)).unwrap()
+}
 
 /// The archive with what it should hold.
 struct Life {
@@ -159,7 +174,7 @@ proptest! {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap().block_on(async {
             let folder = tempfile::tempdir().unwrap();
             let mut life = Life {
-                archive: Archive::create(folder.path(), "Test").unwrap(),
+                archive: unsynced(folder.path()),
                 now: at("2026-10-20T00:00:00Z"),
                 epoch: 1,
                 values: Values::default(),
@@ -173,5 +188,77 @@ proptest! {
             life.step(&Step::Prune { minutes: 0, grace: 0 }).await;
             life.archive.survey(|_, _| {}).unwrap();
         });
+    }
+}
+
+/// Snapshots of some weeks in London, numbered with gaps; a clock is set back now and then, the till cleared now and then.
+fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
+    let one = (
+        1..3_u64,
+        prop_oneof![12 => 5..300_i64, 3 => 300..30_000_i64, 1 => -5_000..0_i64],
+        prop::bool::weighted(0.05),
+        prop::bool::weighted(0.1),
+        vec(any::<prop::sample::Index>(), 0..2),
+    );
+    vec(one, 0..80).prop_map(|steps| {
+        let (mut snapshot, mut epoch, mut taken_at) = (0, 1, at("2026-10-20T00:00:00Z"));
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for (gap, minutes, clear, nightly, stand_ins) in steps {
+            snapshot += gap;
+            epoch += u32::from(clear);
+            taken_at += SignedDuration::from_mins(minutes);
+            let tags = if nightly { vec!["nightly".to_owned()] } else { Vec::new() };
+            let stand_ins = match candidates.len() {
+                0 => Vec::new(),
+                length => stand_ins.iter().map(|at| candidates[at.index(length)].snapshot).collect(),
+            };
+            candidates.push(Candidate { snapshot, taken_at, epoch, clear, tags, stand_ins });
+        }
+        candidates
+    })
+}
+
+fn more(count: Count) -> Count {
+    match count {
+        Count::All => Count::All,
+        Count::Newest(number) => Count::Newest(number + 1),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_policy_keeps_what_it_must_and_no_less_with_more(snapshots in candidates(), rules in rules()) {
+        let mut under = Circumstances {
+            gone: BTreeMap::new(),
+            lifted: Lifted::default(),
+            zone: TimeZone::get("Europe/London").unwrap(),
+            now: at("2027-06-01T00:00:00Z"),
+        };
+        let kept = |reasons: &[BTreeSet<Reason>]| -> BTreeSet<u64> {
+            let kept = snapshots.iter().zip(reasons).filter(|(_, reasons)| !reasons.is_empty());
+            kept.map(|(one, _)| one.snapshot).collect()
+        };
+        let reasons = judge(&snapshots, &rules, &under);
+        let stays = kept(&reasons);
+        for (at, one) in snapshots.iter().enumerate() {
+            let last_of_its_life = snapshots.get(at + 1).is_none_or(|next| next.epoch != one.epoch);
+            let contradicted = snapshots[at..].iter().any(|later| later.taken_at < one.taken_at);
+            prop_assert!(!last_of_its_life || stays.contains(&one.snapshot));
+            prop_assert_eq!(contradicted, reasons[at].contains(&Reason::Clock));
+            prop_assert!(!rules.tags.is_superset(&one.tags.iter().cloned().collect()) || one.tags.is_empty() || stays.contains(&one.snapshot));
+        }
+        // Of each period at most one, and so many periods at most.
+        let day = |at: usize| snapshots[at].taken_at.to_zoned(under.zone.clone()).date();
+        let days: Vec<_> = (0..snapshots.len()).filter(|at| reasons[*at].contains(&Reason::Daily)).map(day).collect();
+        prop_assert_eq!(days.iter().collect::<BTreeSet<_>>().len(), days.len());
+        prop_assert!(days.is_empty() || rules.daily.has_room(days.len() - 1));
+        // A rule that keeps more never loses what a smaller one kept.
+        let wider = KeepRules { daily: more(rules.daily), hourly: more(rules.hourly), last: more(rules.last), ..rules.clone() };
+        prop_assert!(kept(&judge(&snapshots, &wider, &under)).is_superset(&stays));
+        // What is left is kept by the same rules again, for the same reasons.
+        let left: Vec<Candidate> = snapshots.iter().filter(|one| stays.contains(&one.snapshot)).cloned().collect();
+        under.gone = snapshots.iter().filter(|one| !stays.contains(&one.snapshot)).map(|one| (one.snapshot, one.taken_at)).collect();
+        let again = judge(&left, &rules, &under);
+        prop_assert!(again.iter().all(|reasons| !reasons.is_empty()));
     }
 }
