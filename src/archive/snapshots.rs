@@ -197,10 +197,16 @@ impl Archive {
     pub fn next_link(&self) -> Result<(u64, Option<String>)> {
         let listed = self.snapshot_numbers()?.last().copied();
         let index = self.index();
-        let witnessed = index.as_ref().and_then(|index| index.snapshots.last());
-        let Some(newest) = listed.max(witnessed.map(|entry| entry.snapshot)) else { return Ok((1, None)) };
-        let parent = match witnessed.filter(|entry| entry.snapshot == newest) {
-            Some(entry) if listed != Some(newest) || self.snapshot(newest).is_err() => entry.hash.clone(),
+        let mut witnessed =
+            index.as_ref().and_then(|index| index.snapshots.last()).map(|e| (e.snapshot, e.hash.clone()));
+        if index.is_none() {
+            // Without its witness the newest may be lost unseen; at least no number that was forgotten is given again.
+            let journal = self.journal().unwrap_or_default();
+            witnessed = journal.forgotten().last_key_value().map(|(number, one)| (*number, one.hash.clone()));
+        }
+        let Some(newest) = listed.max(witnessed.as_ref().map(|(number, _)| *number)) else { return Ok((1, None)) };
+        let parent = match witnessed.filter(|(number, _)| *number == newest) {
+            Some((_, hash)) if listed != Some(newest) || self.snapshot(newest).is_err() => hash,
             _ => self.snapshot_hash(newest)?,
         };
         Ok((newest + 1, Some(parent)))

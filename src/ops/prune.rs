@@ -199,10 +199,11 @@ async fn act(archive: &Archive, plan: &PrunePlan, named: &HashSet<String>, obser
         |marks: &[Mark]| marks.iter().map(|mark| (mark.path.clone(), mark.clone())).collect::<BTreeMap<_, _>>();
     let (mut all, wait) = (by_path(&plan.remove), by_path(&plan.wait));
     all.extend(wait.clone());
-    archive.write_marks(&all).await?;
+    let marked = archive.write_marks(&all).await;
     if plan.remove.is_empty() {
-        return Ok(());
+        return marked;
     }
+    // What is removed has waited long enough already. On a full disk, removing it is what makes room for the marks.
     observer.event(Event::Phase { name: "remove unused chunks", total: Some(plan.remove.len() as u64) });
     archive.settle_snapshots()?;
     for mark in &plan.remove {

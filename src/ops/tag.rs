@@ -85,7 +85,10 @@ pub async fn tag(archive: &Archive, snapshot: &Snapshot, options: &TagOptions) -
     if changed && !options.dry_run {
         let tagging = Tagging { snapshot: snapshot.snapshot, tags: outcome.tags.clone() };
         archive.write_record(&mut journal, Some(tagging), None).await?;
-        // Derived: the tags are kept without it, and the next run brings it up to date.
+    }
+    if !options.dry_run {
+        // Also when nothing changed: a run that was stopped here is completed. The index is derived: the tags are kept without it,
+        // and the next run tries again.
         let _ = archive.write_index(false).await;
     }
     Ok(outcome)

@@ -3,6 +3,7 @@
 
 use std::{
     env, fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Output},
@@ -11,15 +12,20 @@ use std::{
 use tillvault::{
     archive::Archive,
     error::{Error, Kind},
-    model::table::TableName,
+    model::{
+        keep::{Count, KeepRules},
+        table::TableName,
+    },
+    observe::silent,
+    ops::{forget::forget, prune::prune},
 };
 
 use crate::{
     child,
-    scene::states,
+    scene::{at_once, by, states},
     scripted_till::{
         Cell, Rows, State,
-        archives::take,
+        archives::{assert_undamaged, take},
         held::{Held, Reader, files},
     },
 };
@@ -64,6 +70,16 @@ fn mount(arguments: &[&str]) {
     assert!(output.status.success(), "mount {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+const FILLER: &str = "filler";
+
+/// Fills the disk to the last byte.
+fn fill(root: &Path) {
+    let mut filler = fs::OpenOptions::new().create(true).append(true).open(root.join(FILLER)).unwrap();
+    for size in [65_536, 4_096, 64, 1] {
+        while filler.write_all(&vec![7; size]).is_ok() {}
+    }
+}
+
 /// The child, in mounts of its own.
 pub(crate) fn inside() {
     let root = child::root();
@@ -81,10 +97,25 @@ pub(crate) fn inside() {
     assert_full(&runtime.block_on(take(&archive, &large)).unwrap_err(), "the disk is full");
     assert_nothing_lost(&archive, std::slice::from_ref(&small));
 
+    // Not one byte is free: what nobody needs can be removed all the same.
+    fill(&root);
+    let pruned = runtime.block_on(prune(&archive, &at_once(), &silent())).unwrap();
+    assert!(pruned.removed > 0 && pruned.freed > 100_000, "{pruned:?}");
+    assert_nothing_lost(&archive, std::slice::from_ref(&small));
+
     mount(&["-o", "remount,size=16M", place]);
     assert_eq!(runtime.block_on(take(&archive, &large)).unwrap().snapshot, 2);
     assert_nothing_lost(&archive, &[small.clone(), large.clone()]);
     assert!(!files(&root).iter().any(|name| name.contains('#')));
+
+    // Forgetting needs room for its record, and does nothing without.
+    fill(&root);
+    let rules = KeepRules { last: Count::Newest(1), ..KeepRules::default() };
+    let error = runtime.block_on(forget(&archive, &by(rules, None), &silent())).unwrap_err();
+    assert!(error.kind() == Kind::Store && error.message().contains("the disk is full"), "{error}");
+    assert_nothing_lost(&archive, &[small.clone(), large.clone()]);
+    runtime.block_on(assert_undamaged(&root, "a full disk"));
+    fs::remove_file(root.join(FILLER)).unwrap();
 
     mount(&["-o", "remount,ro", place]);
     let error = runtime.block_on(take(&archive, &states()[2])).unwrap_err();

@@ -17,8 +17,8 @@ async fn at_every_call(act: Act) {
     let scene = Scene::build(act).await;
     let mut reader = Reader::default();
     let mut failed = 0;
-    let kinds: [(&str, fn(u64) -> Arc<Faults>); 3] = [
-        ("fails", Faults::at_call),
+    let kinds = [
+        ("fails", Faults::at_call as fn(u64) -> Arc<Faults>),
         ("does its work and fails", Faults::answer_lost_at),
         ("and all after it fail", Faults::from_call),
     ];

@@ -13,8 +13,10 @@ mod scripted_till;
 mod support;
 
 mod child;
+mod clock;
 mod disk;
 mod faults;
 mod kill;
 mod locks;
+mod readers;
 mod scene;

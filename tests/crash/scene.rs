@@ -16,6 +16,7 @@ use tillvault::{
     },
     observe::silent,
     ops::{
+        check::finding::FindingKind,
         forget::{Choice, ForgetOptions, forget},
         policy::Lifted,
         prune::{PruneOptions, prune},
@@ -26,7 +27,7 @@ use tillvault::{
 
 use crate::scripted_till::{
     Cell, Rows, State,
-    archives::{first_with_hash_ladder, open, plain, take},
+    archives::{assert_undamaged, deep_check, first_with_hash_ladder, open, plain, take},
     held::{Held, Reader, copy, files},
 };
 
@@ -121,6 +122,11 @@ impl Act {
 /// Keeps the newest two, and the nightly one: of five snapshots, the second and third go.
 fn forgetting(prune: Option<SignedDuration>) -> ForgetOptions {
     let rules = KeepRules { last: Count::Newest(2), tags: ["nightly".to_owned()].into(), ..KeepRules::default() };
+    by(rules, prune)
+}
+
+/// Forgets by rules, now.
+pub(crate) fn by(rules: KeepRules, prune: Option<SignedDuration>) -> ForgetOptions {
     ForgetOptions {
         choice: Choice::Rules(rules),
         lifted: Lifted::default(),
@@ -131,7 +137,7 @@ fn forgetting(prune: Option<SignedDuration>) -> ForgetOptions {
     }
 }
 
-fn at_once() -> PruneOptions {
+pub(crate) fn at_once() -> PruneOptions {
     PruneOptions { grace: SignedDuration::ZERO, dry_run: false, now: Timestamp::now() }
 }
 
@@ -227,11 +233,15 @@ impl Scene {
         for number in stays {
             assert!(listed.contains(number), "{what}: snapshot {number} is lost");
         }
-        archive.verify_chain().unwrap();
+        assert_undamaged(root, what).await;
         if let Err(error) = self.act.run(&archive).await {
             panic!("{what}: the next run fails: {error}, {error:?}");
         }
         assert_eq!(End::of(&archive), self.undisturbed, "{what}");
         reader.assert_whole(&archive, &self.held_after);
+        let mut findings = deep_check(root).await;
+        // What forget leaves is for prune.
+        findings.retain(|finding| finding.kind != FindingKind::ChunkOrphaned || self.act != Act::Forget);
+        assert!(findings.is_empty(), "{what}: {findings:#?}");
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn first(dice: &mut Dice) -> State {
 
 fn random_table(name: &str, dice: &mut Dice) -> Rows {
     let schema = if dice.chance(20) { "other" } else { "dbo" };
-    let key: &[&str] = *dice.one_of(&[&["Id"][..], &["Id", "Part"], &["Part"], &[]]);
+    let key = dice.one_of::<&[&str]>(&[&["Id"], &["Id", "Part"], &["Part"], &[]]);
     let mut columns = vec![("Id", *dice.one_of(&["int", "bigint"])), ("Part", "nvarchar(20)")];
     let more = ["A", "B", "Ç d", "E"];
     columns.extend(more.iter().take(dice.below(5)).map(|name| (*name, *dice.one_of(&TYPES))));

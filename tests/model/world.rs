@@ -26,7 +26,7 @@ use crate::{
     dice::Dice,
     scripted_till::{
         State,
-        archives::{first_with_hash_ladder, open, plain, take},
+        archives::{assert_undamaged, deep_check, first_with_hash_ladder, open, plain, take},
         held::{Held, Reader, files},
     },
 };
@@ -91,7 +91,10 @@ impl World {
             60..65 => self.tag(&archive).await,
             65..77 => self.forget(&archive).await,
             77..85 => self.prune(&archive).await,
-            _ => self.break_off().await,
+            _ => {
+                self.break_off().await;
+                assert_undamaged(self.folder.path(), "after that").await;
+            }
         }
         self.compare(&archive);
     }
@@ -106,7 +109,8 @@ impl World {
         self.compare(&archive);
         self.assert_no_unused(&archive);
         assert!(!files(archive.root()).iter().any(|name| name.contains('#')), "a leftover is there");
-        assert_eq!(archive.index().unwrap(), archive.present_index(true).unwrap());
+        let findings = deep_check(archive.root()).await;
+        assert!(findings.is_empty(), "{findings:#?}");
     }
 
     /// Takes note of a snapshot of the present till.

@@ -12,7 +12,14 @@ use tillvault::{
     error::Result,
     model::table::KeyRange,
     observe::silent,
-    ops::snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
+    ops::{
+        check::{
+            CheckOptions, check,
+            finding::{Finding, FindingKind, Level},
+            part::Part,
+        },
+        snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
+    },
     source::{Source as _, TableSelection},
 };
 
@@ -89,4 +96,21 @@ pub async fn first_with_hash_ladder(archive: &Archive, state: &State, cut: &str)
     };
     archive.write_snapshot(&snapshot).await.unwrap();
     drop(lock);
+}
+
+/// What a deep check finds; with bytes read, rows decoded and content hashed again.
+pub async fn deep_check(root: &Path) -> Vec<Finding> {
+    let options = CheckOptions { read_data: Some(Part::ALL), deep: Some(Part::ALL), ..CheckOptions::default() };
+    check(&Arc::new(plain(root)), &options, &silent()).await.unwrap().findings
+}
+
+/// Asserts that a check finds no damage after a run that broke off: at most an index that the next run brings up to date, chunks
+/// of that run that nobody names, and unfinished files.
+pub async fn assert_undamaged(root: &Path, what: &str) {
+    let options = CheckOptions { read_data: Some(Part::ALL), ..CheckOptions::default() };
+    let findings = check(&Arc::new(plain(root)), &options, &silent()).await.unwrap().findings;
+    let harmless = |finding: &Finding| {
+        finding.level == Level::Note || [FindingKind::IndexOutdated, FindingKind::IndexAbsent].contains(&finding.kind)
+    };
+    assert!(findings.iter().all(harmless), "{what}: {findings:#?}");
 }
