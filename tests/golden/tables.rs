@@ -33,6 +33,7 @@ impl State {
 /// A value; NULL is none.
 type Field = Option<String>;
 
+#[allow(clippy::needless_pass_by_value, reason = "numbers are given as they are")]
 fn some(text: impl ToString) -> Field {
     Some(text.to_string())
 }
@@ -334,7 +335,7 @@ fn small_buckets(number: u64) -> State {
     let table = dbo("SmallBuckets", &[("Name", "nvarchar(9) not null"), ("Text", "nvarchar(max)")], &["Name"]);
     let rows = [0, 30, 30, 30, 60, 20, 90][usize::try_from(number).unwrap()];
     let rows: Vec<Vec<Field>> =
-        (0..rows).map(|n: usize| vec![some(format!("n{n}")), (n % 9 == 0).then(|| "z".repeat(70))]).collect();
+        (0..rows).map(|n: usize| vec![some(format!("n{n}")), n.is_multiple_of(9).then(|| "z".repeat(70))]).collect();
     let ladder = Ladder::Hash { bits: 2, rows: 10, heavy: 1_200 };
     State { ladder: Some(ladder), ..state(table, &rows) }
 }

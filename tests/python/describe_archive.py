@@ -10,9 +10,10 @@ import datetime
 import json
 import sys
 
+import zstandard
 from blake3 import blake3
 
-from read_archive import Archive, Damage, full_name, raw_values, tag_of
+from read_archive import Archive, Damage, expect, full_name, numbered, raw_values, tag_of
 
 LONGEST_LINES = 8192
 ESCAPES = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
@@ -148,6 +149,18 @@ def describe(archive):
     }
 
 
+def check_frames(archive):
+    """Snapshots and records are one zstd frame each, with checksum and content size (FORMAT §4)."""
+    for folder in "snapshots", "journal":
+        for path in numbered(archive.root / folder).values():
+            stored = path.read_bytes()
+            frame = zstandard.get_frame_parameters(stored)
+            expect(frame.has_checksum and frame.content_size > 0, f"{path} has no checksum or content size")
+            reader = zstandard.ZstdDecompressor().decompressobj()
+            reader.decompress(stored)
+            expect(reader.eof and not reader.unused_data, f"{path} is not one zstd frame")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
@@ -155,6 +168,7 @@ def main():
     try:
         archive = Archive(sys.argv[1])
         archive.check()
+        check_frames(archive)
         print(json.dumps(describe(archive), ensure_ascii=True, indent=1))
     except Damage as damage:
         sys.exit(f"damaged: {damage}")
