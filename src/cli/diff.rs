@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{Context, Rendered, blocking, human_count, text_table};
+use super::{Context, Rendered, blocking, counted, human_count, text_table};
 use crate::{
     error::Result,
     history::render::shown,
@@ -87,12 +87,13 @@ fn text(outcome: &DiffOutcome, width: usize) -> String {
         text.push_str(&text_table(&header, &[1, 2, 3], outcome.tables.iter().map(cells).collect()));
     }
     let equal = match (outcome.unchanged, outcome.tables.len()) {
-        (tables, 0) => format!("all {tables} tables are equal"),
+        (0, _) => "no table is equal".into(),
         (1, _) => "1 table is equal".into(),
+        (tables, 0) => format!("all {tables} tables are equal"),
         (tables, _) => format!("{tables} tables are equal"),
     };
-    let (read, shared) = (human_count(outcome.chunks_read), human_count(outcome.chunks_shared));
-    text.push_str(&format!("{equal}; {read} chunks read, {shared} shared\n"));
+    let (read, shared) = (counted(outcome.chunks_read, "chunk"), human_count(outcome.chunks_shared));
+    text.push_str(&format!("{equal}; {read} read, {shared} shared\n"));
     text.extend(outcome.tables.iter().map(|table| rows(table, width)));
     text
 }

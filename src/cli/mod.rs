@@ -7,9 +7,11 @@
 
 #![allow(clippy::doc_markdown, reason = "comments on arguments are help texts, shown as they stand")]
 
+mod check;
 mod demo;
 mod diff;
 mod doctor;
+mod find;
 mod forget;
 mod init;
 mod load;
@@ -43,6 +45,7 @@ Examples:
   tillvault doctor                      is everything there that a run needs?
   tillvault nightly                     snapshot, push to every remote, load the replica
   tillvault snapshots                   what the archive holds
+  tillvault check --read-data today/7   is it all there, and a seventh of it unaltered?
   tillvault query \"SELECT count(*) FROM Tickets\" --as-of yesterday
   tillvault report top-sellers --from 2026-10-01 --to 2026-10-31
   tillvault demo                        the whole story on simulated trade, in a folder of its own
@@ -85,9 +88,11 @@ enum Command {
     Load(load::LoadArgs),
     Sync(runs::SyncArgs),
     Nightly(runs::NightlyArgs),
+    Check(check::CheckArgs),
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
+    Find(find::FindArgs),
     Stats(stats::StatsArgs),
     Tag(tag::TagArgs),
     Query(query::QueryArgs),
@@ -216,9 +221,11 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Load(args) => load::run(&args, context).await,
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,
+        Command::Check(args) => check::run(&args, context).await,
         Command::Snapshots(args) => show::snapshots(args, context).await,
         Command::Show(args) => show::show(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,
+        Command::Find(args) => find::run(args, context).await,
         Command::Stats(args) => stats::run(args, context).await,
         Command::Tag(args) => tag::run(args, context).await,
         Command::Query(args) => query::run(args, context).await,
@@ -340,6 +347,11 @@ fn human_bytes(bytes: u64) -> String {
 /// `1,204,112`.
 fn human_count(count: u64) -> String {
     indicatif::HumanCount(count).to_string()
+}
+
+/// `1 chunk`, `1,204 chunks`.
+fn counted(count: u64, one: &str) -> String {
+    format!("{} {one}{}", human_count(count), if count == 1 { "" } else { "s" })
 }
 
 /// A table for people: a header, right-aligned columns where `right` says so, no lines.

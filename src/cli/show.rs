@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Rendered, blocking, human_bytes, human_count, text_table};
+use super::{Context, Rendered, blocking, counted, human_bytes, human_count, text_table};
 use crate::{
     archive::snapshot::{Block, Ladder, TableEntry},
     config::Config,
@@ -97,8 +97,8 @@ fn list(listing: &Listing, remotes: bool) -> String {
 
 fn cells(line: &SnapshotLine, remotes: bool) -> Vec<String> {
     let mut remarks = Vec::new();
-    remarks.extend(line.cleared.map(|tickets| format!("cleared: {} tickets", human_count(tickets))));
-    remarks.extend((line.missing > 0).then(|| format!("{} tables missing", line.missing)));
+    remarks.extend(line.cleared.map(|tickets| format!("cleared: {}", counted(tickets, "ticket"))));
+    remarks.extend((line.missing > 0).then(|| format!("{} missing", counted(line.missing as u64, "table"))));
     let mut cells = vec![
         line.snapshot.to_string(),
         line.till_time.strftime("%Y-%m-%d %H:%M:%S").to_string(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Rendered, blocking, human_bytes, human_count, show::complaint, text_table};
+use super::{Context, Rendered, blocking, counted, human_bytes, human_count, show::complaint, text_table};
 use crate::{
     error::Result,
     ops::stats::{self, Files, Growth, Stats, When},
@@ -39,8 +39,8 @@ pub(super) async fn run(args: StatsArgs, context: &Context) -> Result<Rendered> 
 fn text(stats: &Stats) -> String {
     let mut text = format!("snapshots    {}{}\n", human_count(stats.snapshots), between(stats.first, stats.last));
     let stored = &stats.stored;
-    text.push_str(&format!("stored       {}: {}", human_bytes(stored.bytes), files(stored.chunks, "chunks")));
-    for (part, what) in [(stored.snapshots, "snapshot files"), (stored.journal, "records")] {
+    text.push_str(&format!("stored       {}: {}", human_bytes(stored.bytes), files(stored.chunks, "chunk")));
+    for (part, what) in [(stored.snapshots, "snapshot file"), (stored.journal, "record")] {
         if part.files > 0 {
             text.push_str(&format!(", {}", files(part, what)));
         }
@@ -50,7 +50,7 @@ fn text(stats: &Stats) -> String {
     text.push_str(&format!("kept whole   {whole}, {:.1} times as much\n", stats.ratio));
     match stats.unused {
         Some(Files { files: 0, .. }) => text.push_str("unused       nothing\n"),
-        Some(unused) => text.push_str(&format!("unused       {}\n", files(unused, "chunks"))),
+        Some(unused) => text.push_str(&format!("unused       {}\n", files(unused, "chunk"))),
         None => text.push_str("unused       not known: a snapshot cannot be read\n"),
     }
     let rows = stats
@@ -87,7 +87,7 @@ fn between(first: Option<When>, last: Option<When>) -> String {
 }
 
 fn files(files: Files, what: &str) -> String {
-    format!("{} {what} {}", human_count(files.files), human_bytes(files.bytes))
+    format!("{} {}", counted(files.files, what), human_bytes(files.bytes))
 }
 
 fn grown(what: &str, growth: &[Growth]) -> String {

@@ -28,13 +28,17 @@ pub(super) fn meant<'a>(
         names.into_iter().map(|name| (distance(&lower, &name.to_lowercase()), name)).collect();
     near.sort_unstable();
     near.dedup();
-    // Nothing comes near a name of other letters: better say what there is.
-    let most = near.first().map_or(0, |(least, _)| least + 1);
-    let close: Vec<&str> = near.iter().filter(|(off, _)| *off <= most).take(MOST_NEAR).map(|(_, name)| *name).collect();
+    let most = (lower.chars().count() / 2).max(1);
+    let close: Vec<&str> = near.iter().filter(|(off, _)| *off <= most).map(|(_, name)| *name).take(MOST_NEAR).collect();
     let error = Error::new(Kind::Usage, format!("there is no {what} {asked} {place}"));
-    Err(match close.as_slice() {
-        [] => error,
-        close => error.hint(format!("did you mean {}?", close.join(", "))),
+    Err(match (close.as_slice(), near.as_slice()) {
+        ([], []) => error,
+        ([], all) => {
+            let some: Vec<&str> = all.iter().map(|(_, name)| *name).take(MOST_NEAR).collect();
+            let more = if all.len() > some.len() { " …" } else { "" };
+            error.hint(format!("there are {}{more}", some.join(", ")))
+        }
+        (close, _) => error.hint(format!("did you mean {}?", close.join(", "))),
     })
 }
 
@@ -75,6 +79,7 @@ mod tests {
         let hint = |asked| meant(asked, names, "table", "here").unwrap_err().next_step().map(str::to_owned);
         assert_eq!(hint("Tikets").unwrap(), "did you mean Tickets?");
         assert_eq!(hint("ticket").unwrap(), "did you mean TicketEntities, Tickets?");
+        assert_eq!(hint("Nothing like it").unwrap(), "there are Tickets, Orders, Payments, TicketEntities");
         assert_eq!(meant("x", [], "table", "here").unwrap_err().next_step(), None);
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use jiff::civil::{Date, DateTime};
 use serde::Serialize;
 
-use super::overview::{ChunkRef, Damaged, Problems, chunk_id, read_each, table_refs};
+use super::{
+    names,
+    overview::{ChunkRef, Damaged, Problems, chunk_id, read_each, table_refs},
+};
 use crate::{
     archive::{Archive, layout, snapshot::Snapshot},
     error::{Error, Kind, OrFail, Result},
@@ -130,7 +133,7 @@ struct TableFigures {
     chunks: Vec<ChunkRef>,
 }
 
-/// Counts. With `tables` (display names, exact case) only these are looked at, and their chunks only.
+/// Counts. With `tables` (display names in any case) only these are looked at, and their chunks only.
 ///
 /// # Errors
 /// `Usage` when no snapshot has a table of that name; `NoArchive` when there is no snapshot; `Store` when a folder cannot be listed.
@@ -150,9 +153,12 @@ pub fn stats(archive: &Archive, tables: &[String]) -> Result<Stats> {
     let complete = figures.len() == numbers.len();
     let mut sum = Sum::default();
     figures.iter().for_each(|figures| sum.take_in(figures));
-    if let Some(unknown) = tables.iter().find(|name| complete && !sum.tables.contains_key(*name)) {
-        return Err(Error::new(Kind::Usage, format!("no snapshot has a table {unknown}"))
-            .hint("`tillvault show` lists the tables"));
+    let known = |asked: &String| sum.tables.keys().any(|name| same(name, asked));
+    if let Some(unknown) = tables.iter().find(|asked| complete && !known(asked)) {
+        let newest = archive.latest_readable()?.0;
+        let names: Vec<String> =
+            newest.iter().flat_map(|snapshot| &snapshot.tables).map(|entry| entry.table.name.to_string()).collect();
+        names::meant(unknown, names.iter().map(String::as_str), "table", "in any snapshot")?;
     }
     let unused = if complete { Some(sum.unused(archive, !tables.is_empty())?) } else { None };
     let stored = sum.stored(archive, &figures, tables.is_empty())?;
@@ -183,7 +189,7 @@ fn figures(archive: &Archive, snapshot: &Snapshot, only: &[String]) -> Result<Fi
             rows: entry.rows,
             chunks: table_refs(entry).collect(),
         })
-        .filter(|table| only.is_empty() || only.contains(&table.name))
+        .filter(|table| only.is_empty() || only.iter().any(|asked| same(&table.name, asked)))
         .collect();
     // A table's share of the snapshot files is nobody's business.
     let file = if only.is_empty() { archive.snapshot_object(snapshot.snapshot)?.bytes } else { 0 };
@@ -293,6 +299,11 @@ impl Sum {
         }
         periods.split_off(periods.len().saturating_sub(PERIODS))
     }
+}
+
+/// Whether two names differ by case at most.
+fn same(name: &str, asked: &str) -> bool {
+    name == asked || name.to_lowercase() == asked.to_lowercase()
 }
 
 /// Names of the entries of a folder; none when it is no folder.

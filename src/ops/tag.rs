@@ -77,12 +77,16 @@ pub async fn tag(archive: &Archive, snapshot: &Snapshot, options: &TagOptions) -
     let _lock = if options.dry_run { None } else { Some(archive.lock()?) };
     let mut journal = archive.journal()?;
     let before = journal.tags(snapshot).to_vec();
-    let tags = plan_tags(&before, options)?;
-    let changed = tags.len() != before.len() || tags.iter().any(|word| !before.contains(word));
+    let planned = plan_tags(&before, options)?;
+    let changed = planned.len() != before.len() || planned.iter().any(|word| !before.contains(word));
+    // The same words in another order are no change.
+    let tags = if changed { planned } else { before.clone() };
     let outcome = TagOutcome { snapshot: snapshot.snapshot, before, tags, changed };
     if changed && !options.dry_run {
         let tagging = Tagging { snapshot: snapshot.snapshot, tags: outcome.tags.clone() };
         archive.write_record(&mut journal, Some(tagging), None).await?;
+        // Derived: the tags are kept without it, and the next run brings it up to date.
+        let _ = archive.write_index(false).await;
     }
     Ok(outcome)
 }
