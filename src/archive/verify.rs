@@ -94,28 +94,31 @@ fn columns(file: &Bytes, table: &Table) -> Result<Vec<(RowFlaw, String)>> {
     let builder_for_schema = builder()?;
     let schema = builder_for_schema.schema();
     let mut flaws = Vec::new();
-    let mut undeclared = Vec::new();
+    let mut doubtful = Vec::new();
     for field in schema.fields() {
         match table.column(field.name()).map(|column| column.sql_type.arrow()) {
-            None => undeclared.push(field.name().clone()),
+            None => {
+                let what = format!("column {} has values and is not declared", field.name());
+                doubtful.push((field.name().clone(), RowFlaw::Undeclared, what));
+            }
             Some(declared) if declared.as_ref() == Some(field.data_type()) => {}
             Some(declared) => {
                 let declared = declared.map_or_else(|| "nothing that is kept".to_owned(), |kind| kind.to_string());
-                flaws.push((
-                    RowFlaw::Type,
-                    format!("column {} is declared {declared} and stored as {}", field.name(), field.data_type()),
-                ));
+                let what =
+                    format!("column {} is declared {declared} and stored as {}", field.name(), field.data_type());
+                doubtful.push((field.name().clone(), RowFlaw::Type, what));
             }
         }
     }
-    if !undeclared.is_empty() {
-        // A column without any value may be there: a chunk of NULLs alone keeps its first column (FORMAT §9).
+    if !doubtful.is_empty() {
+        // A column without any value may be there: a chunk of NULLs alone keeps its first column (FORMAT §9), also when the
+        // table has given it another type since, or dropped it.
         for batch in builder()?.build().or_fail(Kind::Damage, broken)? {
             let batch = batch.or_fail(Kind::Damage, broken)?;
-            undeclared.retain(|name| {
+            doubtful.retain(|(name, flaw, what)| {
                 let has_values = batch.column_by_name(name).is_some_and(|array| array.null_count() < array.len());
                 if has_values {
-                    flaws.push((RowFlaw::Undeclared, format!("column {name} has values and is not declared")));
+                    flaws.push((*flaw, what.clone()));
                 }
                 !has_values
             });

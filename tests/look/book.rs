@@ -45,7 +45,7 @@ pub(crate) fn rows(table: &Table, lines: impl IntoIterator<Item = impl AsRef<str
     let lines: Vec<Vec<Option<String>>> = lines
         .into_iter()
         .map(|line| {
-            line.as_ref().split('|').map(|value| value.trim()).map(|v| (v != "-").then(|| v.to_owned())).collect()
+            line.as_ref().split('|').map(str::trim).map(|v| (v != "-").then(|| v.to_owned())).collect()
         })
         .collect();
     let schema = table.arrow_schema();

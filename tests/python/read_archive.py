@@ -149,6 +149,8 @@ def row_weights(rows, columns):
 # ---------------------------------------------------------------- §6 blocks: (block, rows) for sorted (key, weight)
 
 def whole_block(_, places):
+    # As the least number of bits with the usual numbers, or one less.
+    expect(len(places) <= 8192 and weight(places) <= 16 << 20, "one chunk where a hash ladder is wanted")
     return [({}, len(places))] if places else []
 
 
@@ -209,7 +211,35 @@ def lies_in(place, block):
     return "bits" not in block or place >> (32 - block["bits"]) == block["bucket"]
 
 
+# ---------------------------------------------------------------- §2 folders
+
+def folders_of(schema, name):
+    """The two folders that a table may have: the usual one, and the one apart from another that differs by case alone."""
+    found = []
+    for plain in rb"A-Za-z0-9_", rb"0-9_":
+        escaped = [re.sub(rb"[^" + plain + rb"]", lambda byte: b"-%02x" % byte[0][0], part.encode("utf-8"))
+                   for part in ([name] if schema == "dbo" else [schema, name])]
+        folder = b".".join(escaped).decode("ascii")
+        if re.fullmatch(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", folder.split(".")[0].lower()):
+            folder = f"-{ord(folder[0]):02x}{folder[1:]}"
+        if len(folder) > 150:
+            cut = re.sub(r"-.?$", "", folder[:132])
+            folder = f"{cut}--{blake3((schema + chr(0) + name).encode('utf-8')).hexdigest()[:16]}"
+        found.append(folder)
+    return found
+
+
 # ---------------------------------------------------------------- files
+
+def numbered(folder):
+    """The snapshots or records of a folder, by number."""
+    found = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = re.fullmatch(r"(\d{6,})\.json\.zst", path.name)
+        if match:
+            found[int(match[1])] = path
+    return dict(sorted(found.items()))
+
 
 class Archive:
     def __init__(self, folder):
@@ -218,23 +248,36 @@ class Archive:
         expect(self.header["format"] == 1, "unknown archive format")
 
     def snapshot_files(self):
-        found = {}
-        for path in (self.root / "snapshots").iterdir():
-            match = re.fullmatch(r"(\d{6,})\.json\.zst", path.name)
-            if match:
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+        return numbered(self.root / "snapshots")
 
-    def snapshot(self, number, path):
+    def stored(self, field, number, path):
+        """A snapshot or record, and the hash of its file."""
         stored = path.read_bytes()
         try:
-            snapshot = json.loads(zstandard.ZstdDecompressor().decompress(stored))
+            found = json.loads(zstandard.ZstdDecompressor().decompress(stored))
         except (zstandard.ZstdError, ValueError) as error:
-            raise Damage(f"{path.name} is not a snapshot: {error}") from error
-        expect(snapshot["format"] == 1, f"{path.name}: unknown format")
-        expect(snapshot["snapshot"] == number, f"{path.name}: wrong number")
-        expect(snapshot["archive"] == self.header["archive"], f"{path.name}: other archive")
-        return snapshot, blake3(stored).hexdigest()
+            raise Damage(f"{path.name} is not a {field}: {error}") from error
+        expect(found["format"] == 1, f"{path.name}: unknown format")
+        expect(found[field] == number, f"{path.name}: wrong number")
+        expect(found["archive"] == self.header["archive"], f"{path.name}: other archive")
+        return found, blake3(stored).hexdigest()
+
+    def snapshot(self, number, path):
+        return self.stored("snapshot", number, path)
+
+    def journal(self):
+        """Tags by snapshot, forgotten snapshots by number, and number and hash of the newest record."""
+        tags, forgotten, newest = {}, {}, None
+        for expected, (number, path) in enumerate(numbered(self.root / "journal").items(), 1):
+            expect(number == expected, f"record {expected} is lost")
+            record, digest = self.stored("record", number, path)
+            expect(record.get("parent") == (newest and newest[1]), f"record {number} does not follow {number - 1}")
+            newest = (number, digest)
+            if "tag" in record:
+                tags[record["tag"]["snapshot"]] = record["tag"]["tags"]
+            for entry in record.get("forget", {}).get("snapshots", []):
+                forgotten[entry["snapshot"]] = entry
+        return tags, forgotten, newest
 
     def chunk(self, table, chunk):
         """The chunk as an Arrow table of the declared columns, after the file's name was checked."""
@@ -251,7 +294,11 @@ class Archive:
             wanted = arrow_of(tag_of(column["type"]))
             if column["name"] in found.column_names:
                 array = found.column(column["name"]).combine_chunks()
+                if array.type != wanted and array.null_count == len(array):
+                    array = pa.nulls(len(array), wanted)
                 expect(array.type == wanted, f"{path}: {column['name']} is {array.type}, not {wanted}")
+                expect(array.null_count < len(array) or len(found.column_names) == 1,
+                       f"{path}: {column['name']} is there without a value")
             else:
                 array = pa.nulls(found.num_rows, wanted)
             arrays.append(array)
@@ -288,22 +335,73 @@ class Archive:
             for place, _ in itertools.islice(ahead, count):
                 expect(lies_in(place, block), f"{where}: {place} lies in the wrong block {block}")
 
+    def check_chain(self, hashes, parents, forgotten, index):
+        """Every number has a file or was forgotten, and names the one before it; the index knows no other file."""
+        for number in range(1, max([0, *hashes, *forgotten, *index]) + 1):
+            gone = forgotten.get(number)
+            expect(number in hashes or gone, f"snapshot {number} is lost")
+            before = hashes.get(number - 1) or forgotten.get(number - 1, {}).get("hash")
+            parent = parents[number] if number in parents else gone.get("parent")
+            expect(number > 1 or parent is None, "the first snapshot has a parent")
+            expect(parent == before, f"snapshot {number} does not follow {number - 1}")
+            if number in index:
+                expect(index[number]["hash"] == hashes.get(number), f"snapshot {number} is not what the index knows")
+
+    def index(self, newest):
+        """The entries of the index by number, when it is there."""
+        path = self.root / "index" / "snapshots.json"
+        if not path.is_file():
+            return {}
+        stored = path.read_bytes()
+        index = json.loads(stored)
+        expect(index["format"] == 1 and index["archive"] == self.header["archive"], "the index is of another archive")
+        if "check" in index:
+            zeros = stored.replace(index["check"].encode("ascii"), b"0" * 64, 1)
+            expect(blake3(zeros).hexdigest() == index["check"], "the index was altered")
+        header = blake3((self.root / "tillvault-archive.json").read_bytes()).hexdigest()
+        expect(index.get("header", header) == header, "the header is not what the index knows")
+        witnessed = index.get("journal")
+        if witnessed:
+            expect(newest and witnessed["record"] <= newest[0], f"record {witnessed['record']} is lost")
+            expect(witnessed["record"] < newest[0] or witnessed["hash"] == newest[1],
+                   f"record {newest[0]} is not what the index knows")
+        numbers = [entry["snapshot"] for entry in index["snapshots"]]
+        expect(numbers == sorted(set(numbers)), "the index is out of order")
+        return {entry["snapshot"]: entry for entry in index["snapshots"]}
+
+    def check_names(self, snapshot, folders):
+        """No table twice, each in a folder of its own, which it keeps; `missing` knows where tables were last."""
+        number, names = snapshot["snapshot"], [(t["schema"], t["name"]) for t in snapshot["tables"]]
+        expect(len(names) == len(set(names)), f"snapshot {number} lists a table twice")
+        expect(len(names) == len({t["folder"].lower() for t in snapshot["tables"]}), f"snapshot {number}: folders collide")
+        for table in snapshot["tables"]:
+            name = (table["schema"], table["name"])
+            expect(table["folder"] in folders_of(*name), f"{name} lies in the folder {table['folder']}")
+            known = folders.get(number - 1, {}).get(name, table["folder"])
+            expect(known == table["folder"], f"{name} lay in the folder {known}")
+        folders[number] = {(t["schema"], t["name"]): t["folder"] for t in snapshot["tables"]}
+        for missing in snapshot.get("missing", []):
+            held = [n for n in folders if any(full_name({"schema": s, "name": t}) == missing["table"] for s, t in folders[n])]
+            expect(not held or missing.get("last_in", 0) >= max(held), f"snapshot {number}: {missing['table']} was in {held}")
+
     def check(self):
-        snapshots, parent, seen = [], None, {}
+        tags, forgotten, newest = self.journal()
+        snapshots, hashes, parents, folders, seen = [], {}, {}, {}, set()
         for number, path in self.snapshot_files().items():
-            snapshot, digest = self.snapshot(number, path)
-            if parent and parent[0] == number - 1:
-                expect(snapshot.get("parent") == parent[1], f"snapshot {number} does not follow {number - 1}")
-            expect(number > 1 or "parent" not in snapshot, "the first snapshot has a parent")
-            parent = (number, digest)
+            snapshot, hashes[number] = self.snapshot(number, path)
+            parents[number] = snapshot.get("parent")
+            self.check_names(snapshot, folders)
             for table in snapshot["tables"]:
                 state = json.dumps([table["columns"], table["key"], table["folder"], table["ladder"], table["chunks"]])
                 if state not in seen:
                     self.check_table(table)
-                    seen[state] = True
+                    seen.add(state)
             rows = {full_name(t): t["rows"] for t in snapshot["tables"]}
-            snapshots.append({"snapshot": number, "rows": rows, "chunks": sum(len(t["chunks"]) for t in snapshot["tables"])})
-        return {"archive": self.header["archive"], "site": self.header["site"], "snapshots": snapshots}
+            snapshots.append({"snapshot": number, "rows": rows, "chunks": sum(len(t["chunks"]) for t in snapshot["tables"]),
+                              "tags": tags.get(number, snapshot.get("tags", []))})
+        self.check_chain(hashes, parents, forgotten, self.index(newest))
+        return {"archive": self.header["archive"], "site": self.header["site"], "snapshots": snapshots,
+                "forgotten": list(forgotten)}
 
     def dump(self, number, name):
         files = self.snapshot_files()

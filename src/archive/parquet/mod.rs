@@ -182,7 +182,7 @@ fn fewer<'a>(values: impl Iterator<Item = &'a [u8]>, enough: usize) -> bool {
 }
 
 /// Decodes a chunk file into the columns the table declares, in declared order and with declared types: columns that the
-/// file lacks are NULL, columns that the table no longer has are dropped.
+/// file lacks, or has without any value, are NULL; columns that the table no longer has are dropped.
 ///
 /// # Errors
 /// `Damage` when the bytes are not such a file.
@@ -217,6 +217,8 @@ fn declared(found: &RecordBatch, table: &Table) -> Result<RecordBatch> {
     for field in schema.fields() {
         columns.push(match found.column_by_name(field.name()) {
             Some(array) if array.data_type() == field.data_type() => Arc::clone(array),
+            // The one column that a chunk of nothing but NULL keeps: its type may have changed since, the content has not.
+            Some(array) if array.null_count() == array.len() => new_null_array(field.data_type(), found.num_rows()),
             Some(array) => {
                 return Err(Error::new(
                     Kind::Damage,
@@ -319,6 +321,14 @@ mod tests {
         assert_eq!(decode(file.clone(), &table(&[("Id", "bigint")])).unwrap_err().kind(), Kind::Damage);
         assert_eq!(decode(file.slice(..file.len() - 3), &narrow).unwrap_err().kind(), Kind::Damage);
         assert_eq!(decode(Bytes::new(), &narrow).unwrap_err().kind(), Kind::Damage);
+        // Without any value, a column has no type that could be wrong.
+        let nothing = |table: &Table| RecordBatch::new_empty(table.arrow_schema());
+        let void = |table: &Table| {
+            let columns = nothing(table).columns().iter().map(|column| new_null_array(column.data_type(), 2)).collect();
+            RecordBatch::try_new(table.arrow_schema(), columns).unwrap()
+        };
+        let wide = table(&[("Id", "bigint"), ("More", "int")]);
+        assert_eq!(decode(encode(&void(&table(&[("Id", "int")])), &wide).unwrap(), &wide).unwrap(), void(&wide));
         let mut strict = table(&[("Id", "int"), ("More", "int")]);
         strict.columns[1].nullable = false;
         assert_eq!(decode(file, &strict).unwrap_err().kind(), Kind::Damage);
