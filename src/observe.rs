@@ -24,6 +24,8 @@ pub enum Event {
     Removed { name: String, bytes: u64 },
     /// A snapshot was loaded into the replica.
     SnapshotLoaded { snapshot: u64 },
+    /// Files were checked; `bytes` of them were read.
+    Checked { files: u64, bytes: u64 },
     /// Something a person should know that did not stop the operation. Leads to exit code 3.
     Warning { message: String },
     /// A line for people, such as a step of the demo.

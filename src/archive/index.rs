@@ -151,10 +151,11 @@ impl Archive {
         Ok(Index { format: FORMAT, archive: self.id().to_owned(), header, journal: newest, snapshots })
     }
 
-    /// BLAKE3 of the archive's header file, when it can be read.
+    /// BLAKE3 of the archive's header file, when it can be read and is this archive's.
     #[must_use]
     pub fn header_hash(&self) -> Option<String> {
         let bytes = fs::read(self.root().join(layout::HEADER_FILE)).ok()?;
+        Self::header_id(&bytes).ok().filter(|id| id == self.id())?;
         Some(blake3::hash(&bytes).to_hex().to_string())
     }
 

@@ -260,3 +260,37 @@ impl TableWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn as_many_blocks_as_cores_and_room_allow_are_in_work() {
+        const LIGHT: u64 = 0;
+        let wait = Duration::from_millis(20);
+        let mut places = Vec::new();
+        let room = Room::new(3);
+        for _ in 0..3 {
+            places.push(room.enter(LIGHT).await.unwrap());
+        }
+        assert!(tokio::time::timeout(wait, room.enter(LIGHT)).await.is_err(), "no core is free");
+        places.pop();
+        places.push(room.enter(LIGHT).await.unwrap());
+        // Many cores: blocks as heavy as they may be take the room of four.
+        let room = Room::new(64);
+        let mut places = Vec::new();
+        for _ in 0..4 {
+            places.push(room.enter(blocks::HEAVY).await.unwrap());
+        }
+        assert!(tokio::time::timeout(wait, room.enter(1)).await.is_err(), "there is no room left");
+        places.clear();
+        // A row heavier than all room gets it alone.
+        places.push(room.enter(u64::MAX).await.unwrap());
+        assert!(tokio::time::timeout(wait, room.enter(1)).await.is_err(), "there is no room left");
+        places.clear();
+        drop(room.enter(blocks::HEAVY).await.unwrap());
+    }
+}

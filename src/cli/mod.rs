@@ -7,6 +7,7 @@
 
 #![allow(clippy::doc_markdown, reason = "comments on arguments are help texts, shown as they stand")]
 
+mod check;
 mod demo;
 mod diff;
 mod doctor;
@@ -44,6 +45,7 @@ Examples:
   tillvault doctor                      is everything there that a run needs?
   tillvault nightly                     snapshot, push to every remote, load the replica
   tillvault snapshots                   what the archive holds
+  tillvault check --read-data today/7   is it all there, and a seventh of it unaltered?
   tillvault query \"SELECT count(*) FROM Tickets\" --as-of yesterday
   tillvault report top-sellers --from 2026-10-01 --to 2026-10-31
   tillvault demo                        the whole story on simulated trade, in a folder of its own
@@ -86,6 +88,7 @@ enum Command {
     Load(load::LoadArgs),
     Sync(runs::SyncArgs),
     Nightly(runs::NightlyArgs),
+    Check(check::CheckArgs),
     Snapshots(show::SnapshotsArgs),
     Show(show::ShowArgs),
     Diff(diff::DiffArgs),
@@ -218,6 +221,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Load(args) => load::run(&args, context).await,
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,
+        Command::Check(args) => check::run(&args, context).await,
         Command::Snapshots(args) => show::snapshots(args, context).await,
         Command::Show(args) => show::show(args, context).await,
         Command::Diff(args) => diff::run(args, context).await,

@@ -26,6 +26,7 @@ struct State {
     rows: u64,
     uploads: u64,
     upload_bytes: u64,
+    checked_bytes: u64,
 }
 
 impl Progress {
@@ -119,6 +120,17 @@ impl Observer for Progress {
             Event::SnapshotLoaded { snapshot } => {
                 self.bar.inc(1);
                 self.bar.set_message(format!("snapshot {snapshot}"));
+            }
+            Event::Checked { files, bytes } => {
+                self.bar.inc(files);
+                let total = {
+                    let mut state = self.state();
+                    state.checked_bytes += bytes;
+                    state.checked_bytes
+                };
+                if total > 0 {
+                    self.bar.set_message(human_bytes(total));
+                }
             }
             Event::Warning { message } => {
                 self.line(&format!("warning: {message}"));

@@ -58,8 +58,9 @@ pub(super) fn text(outcome: &PruneOutcome) -> String {
         )),
     }
     if let Some(until) = outcome.waiting_until {
+        let more = if outcome.removed > 0 { " more" } else { "" };
         text.push_str(&format!(
-            "; {} more wait, {}, the first until {until:.0}",
+            "; {}{more} wait, {}, the first until {until:.0}",
             human_count(outcome.waiting),
             human_bytes(outcome.waiting_bytes)
         ));

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Serialize;
 
 use super::{
-    policy::{Candidate, Lifted, Reason, judge, protections},
+    policy::{Candidate, Circumstances, Lifted, Reason, judge, protections},
     prune::{PruneOptions, PruneOutcome, prune_locked},
 };
 use crate::{
@@ -161,11 +161,15 @@ pub fn plan_forget(archive: &Archive, options: &ForgetOptions) -> Result<ForgetP
         }
     })?;
     known.retag(&journal);
+    let under = Circumstances {
+        gone: journal.forgotten().values().map(|one| (one.snapshot, one.taken_at)).collect(),
+        lifted: options.lifted,
+        zone: options.zone.clone(),
+        now: options.now,
+    };
     let (why, reasons) = match &options.choice {
-        Choice::Rules(rules) => {
-            (rules.to_string(), judge(&known.candidates, rules, options.lifted, &options.zone, options.now))
-        }
-        Choice::Numbers(numbers) => named(numbers, &known.candidates, &journal, options.lifted)?,
+        Choice::Rules(rules) => (rules.to_string(), judge(&known.candidates, rules, &under)),
+        Choice::Numbers(numbers) => named(numbers, &known.candidates, &under)?,
     };
     let chosen = |at: usize| match &options.choice {
         Choice::Rules(_) => reasons[at].is_empty(),
@@ -194,15 +198,14 @@ pub fn plan_forget(archive: &Archive, options: &ForgetOptions) -> Result<ForgetP
 fn named(
     numbers: &BTreeSet<u64>,
     candidates: &[Candidate],
-    journal: &Journal,
-    lifted: Lifted,
+    under: &Circumstances,
 ) -> Result<(String, Vec<BTreeSet<Reason>>)> {
-    let reasons = protections(candidates, lifted);
+    let reasons = protections(candidates, under);
     for number in numbers {
         match candidates.iter().position(|one| one.snapshot == *number) {
             Some(at) => reasons[at].first().map_or(Ok(()), |reason| Err(protected(*number, reason)))?,
             // An interrupted run that named it is being completed.
-            None if journal.forgotten().contains_key(number) => {}
+            None if under.gone.contains_key(number) => {}
             None => {
                 return Err(Error::new(Kind::Usage, format!("this archive has no snapshot {number}"))
                     .hint("`tillvault snapshots` lists those it has; nothing was forgotten"));

@@ -4,6 +4,7 @@
 //! the JSON of its command. Where it changes something it plans first, as data, and acts second.
 //! It never prints, never reads arguments and never names a driver crate.
 
+pub mod check;
 pub mod clear;
 pub mod diff;
 pub mod doctor;

@@ -85,6 +85,8 @@ pub async fn tag(archive: &Archive, snapshot: &Snapshot, options: &TagOptions) -
     if changed && !options.dry_run {
         let tagging = Tagging { snapshot: snapshot.snapshot, tags: outcome.tags.clone() };
         archive.write_record(&mut journal, Some(tagging), None).await?;
+        // Derived: the tags are kept without it, and the next run brings it up to date.
+        let _ = archive.write_index(false).await;
     }
     Ok(outcome)
 }

@@ -11,13 +11,18 @@ use arrow::{
     compute::{cast, concat_batches},
     datatypes::{DataType, Field, Schema},
 };
+use object_store::local::LocalFileSystem;
 use proptest::{collection::vec, option, prelude::*};
 use tillvault::{
-    archive::{Archive, snapshot::TableEntry},
+    archive::{
+        Archive,
+        row_key::row_weights,
+        snapshot::{Block, Ladder, TableEntry},
+    },
     model::table::Table,
 };
 
-use crate::support::{column, read_back, table, write_table};
+use crate::support::{column, read_back, snapshot, table, write_onto, write_table};
 
 /// One row of every kept type besides the key.
 type Cells = (
@@ -104,6 +109,21 @@ fn written(table: &Table, rows: &RecordBatch, cut: usize) -> (tempfile::TempDir,
     (folder, archive, entry)
 }
 
+/// The snapshot file refuses blocks that overlap, are out of order, or are none of their ladder's.
+fn listed(archive: &Archive, entry: &TableEntry) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(archive.write_snapshot(&snapshot(archive, vec![entry.clone()]).unwrap())).unwrap();
+}
+
+/// Small numbers, so that few rows are heavy.
+fn tight(table: &Table, heavy: u64) -> TableEntry {
+    let ladder = match table.range_column() {
+        Some(column) => Ladder::Range { column: column.name.clone(), open: 32, closed: 128, heavy },
+        None => Ladder::Hash { bits: 0, rows: 16, heavy },
+    };
+    TableEntry { table: table.clone(), folder: "Mixed".into(), ladder, rows: 0, chunks: Vec::new() }
+}
+
 fn by_id(rows: &RecordBatch) -> RecordBatch {
     let order = arrow::compute::sort_to_indices(rows.column(0), None, None).unwrap();
     arrow::compute::take_record_batch(rows, &order).unwrap()
@@ -126,6 +146,59 @@ proptest! {
         let rows = batch(&table, &ids, &cells);
         let (_folder, archive, entry) = written(&table, &rows, cut);
         prop_assert_eq!(by_id(&read_back(&archive, &entry)), rows);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    /// However heavy the rows are and in whatever portions they come: the same chunks, none too heavy; and rows that are
+    /// added above change only what is still open.
+    #[test]
+    fn heavy_rows_come_back_from_light_chunks(
+        rows in vec((1..9i32, cells(), prop_oneof![6 => Just(0usize), 1 => 0..900usize]), 2..90),
+        (heavy, cut, other) in (600..6_000u64, 1..50usize, 1..50usize),
+        (share, heap) in (1..100usize, any::<bool>()),
+    ) {
+        let mut last = -50;
+        let ids: Vec<i32> = rows.iter().map(|(gap, ..)| { last += gap; last }).collect();
+        let cells: Vec<Cells> = rows.into_iter().map(|(_, mut cells, more)| {
+            cells.2.1 = cells.2.1.map(|text| text.repeat(1 + more / 4));
+            cells
+        }).collect();
+        let table = mixed(if heap { &[] } else { &["Id"] });
+        let rows = batch(&table, &ids, &cells);
+        let folder = tempfile::tempdir().unwrap();
+        Archive::create(folder.path(), "Test").unwrap();
+        // Many small files: without fsync.
+        let store = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+        let archive = Archive::open_with_store(folder.path(), Arc::new(store)).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let write = |rows: &RecordBatch, cut: usize, before: &TableEntry| {
+            runtime.block_on(write_onto(&archive, &table, rows, cut, Some(before))).unwrap().entry
+        };
+        let start = tight(&table, heavy);
+        let entry = write(&rows, cut, &start);
+        prop_assert_eq!(&write(&rows, other, &start), &entry);
+        prop_assert_eq!(by_id(&read_back(&archive, &entry)), rows.clone());
+        for chunk in &entry.chunks {
+            let held = archive.read_chunk(&entry, chunk).unwrap();
+            prop_assert!(held.num_rows() == 1 || row_weights(&held).unwrap().iter().sum::<u64>() <= heavy);
+        }
+        listed(&archive, &entry);
+        // Some of the rows first, then all.
+        let some = (rows.num_rows() * share / 100).max(1);
+        let first = write(&rows.slice(0, some), cut, &start);
+        let second = write(&rows, cut, &first);
+        prop_assert_eq!(by_id(&read_back(&archive, &second)), rows);
+        for chunk in &first.chunks {
+            // Past rows of an ended range that closed, or that is too heavy to close.
+            let Block::Range { lo, hi } = chunk.block else { continue };
+            let closed = (lo - 1).div_euclid(128) * 128 + 128;
+            if closed <= i64::from(ids[some - 1]) {
+                prop_assert!(second.chunks.contains(chunk), "{:?} was cut anew", (lo, hi));
+            }
+        }
     }
 }
 

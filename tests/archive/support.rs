@@ -110,6 +110,17 @@ pub(crate) async fn write_table(
 ) -> Result<TableWritten> {
     let previous = archive.latest()?;
     let previous = previous.as_ref().and_then(|snapshot| snapshot.table(&table.name.to_string()));
+    write_onto(archive, table, rows, batch, previous).await
+}
+
+/// Writes one table against an entry of a snapshot before.
+pub(crate) async fn write_onto(
+    archive: &Archive,
+    table: &Table,
+    rows: &RecordBatch,
+    batch: usize,
+    previous: Option<&TableEntry>,
+) -> Result<TableWritten> {
     let mut writer = archive.table_writer(table, previous)?;
     let mut at = 0;
     while at < rows.num_rows() {

@@ -16,9 +16,10 @@ use tillvault::{
 
 use crate::{
     child,
-    scene::{states, take},
+    scene::states,
     scripted_till::{
         Cell, Rows, State,
+        archives::take,
         held::{Held, Reader, files},
     },
 };

@@ -9,8 +9,8 @@ use tillvault::{
 };
 
 use crate::{
-    scene::{Act, Scene, open},
-    scripted_till::held::Reader,
+    scene::{Act, Scene},
+    scripted_till::{archives::open, held::Reader},
 };
 
 async fn at_every_call(act: Act) {
@@ -36,10 +36,31 @@ async fn at_every_call(act: Act) {
         }
     }
     // All but those of derived files must stop the run.
+    eprintln!("{act:?}: {} calls, {failed} failures", scene.calls);
     assert!(failed + 3 * 2 >= 3 * scene.calls && failed > 0, "{failed} of {} failed", 3 * scene.calls);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshot_with_a_fault_at_every_call() {
     at_every_call(Act::Snapshot).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tag_with_a_fault_at_every_call() {
+    at_every_call(Act::Tag).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forget_with_a_fault_at_every_call() {
+    at_every_call(Act::Forget).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prune_with_a_fault_at_every_call() {
+    at_every_call(Act::Prune).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forget_and_prune_with_a_fault_at_every_call() {
+    at_every_call(Act::ForgetAndPrune).await;
 }

@@ -24,8 +24,8 @@ use object_store::{
 
 use crate::{
     child,
-    scene::{Act, Scene, open},
-    scripted_till::held::Reader,
+    scene::{Act, Scene},
+    scripted_till::{archives::open, held::Reader},
 };
 
 /// When the process dies, seen from the chosen call.
@@ -217,4 +217,19 @@ fn at_every_call(act: Act) {
 #[test]
 fn snapshot_killed_at_every_call() {
     at_every_call(Act::Snapshot);
+}
+
+#[test]
+fn forget_killed_at_every_call() {
+    at_every_call(Act::Forget);
+}
+
+#[test]
+fn prune_killed_at_every_call() {
+    at_every_call(Act::Prune);
+}
+
+#[test]
+fn forget_and_prune_killed_at_every_call() {
+    at_every_call(Act::ForgetAndPrune);
 }

@@ -10,7 +10,8 @@ use tillvault::{archive::Archive, error::Kind};
 
 use crate::{
     child,
-    scene::{plain, states, take},
+    scene::states,
+    scripted_till::archives::{plain, take},
     support::Site,
 };
 

@@ -6,21 +6,27 @@ use std::{
     sync::Arc,
 };
 
-use object_store::{ObjectStore, local::LocalFileSystem};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tillvault::{
-    archive::{
-        Archive,
-        snapshot::{Consistency, FORMAT, Ladder, Snapshot, SnapshotKind, SourceInfo, TableEntry},
-    },
+    archive::{Archive, snapshot::TableEntry},
     error::Result,
-    model::table::{KeyRange, TableName},
+    model::{
+        keep::{Count, KeepRules},
+        table::TableName,
+    },
     observe::silent,
-    ops::snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
-    source::{Source as _, TableSelection},
+    ops::{
+        forget::{Choice, ForgetOptions, forget},
+        policy::Lifted,
+        prune::{PruneOptions, prune},
+        tag::{TagOptions, tag},
+    },
+    store::fault::{Faults, Faulty},
 };
 
 use crate::scripted_till::{
-    Cell, Rows, ScriptedTill, State,
+    Cell, Rows, State,
+    archives::{first_with_hash_ladder, open, plain, take},
     held::{Held, Reader, copy, files},
 };
 
@@ -71,96 +77,62 @@ pub(crate) fn states() -> [State; 5] {
     ]
 }
 
-/// Every table of the scripted till, whatever its schema.
-pub(crate) fn everything() -> SnapshotOptions {
-    let selection = TableSelection { include: vec!["*".into()], ..TableSelection::default() };
-    SnapshotOptions { selection, ..SnapshotOptions::default() }
-}
-
-/// Takes a snapshot of a state.
-pub(crate) async fn take(archive: &Archive, state: &State) -> Result<SnapshotOutcome> {
-    snapshot(archive, &mut ScriptedTill::new(state.clone()), &everything(), &silent()).await
-}
-
-/// The archive in `root` through a store of its own.
-pub(crate) fn open(root: &Path, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Archive {
-    let store = LocalFileSystem::new_with_prefix(root).unwrap();
-    Archive::open_with_store(root, wrap(Arc::new(store))).unwrap()
-}
-
-/// The archive in `root`, written without waiting for the disk.
-pub(crate) fn plain(root: &Path) -> Archive {
-    open(root, |store| store)
-}
-
-/// The first snapshot, written by hand, so that few rows lie on a hash ladder.
-async fn hash_ladder_first(archive: &Archive, state: &State) {
-    let ladder: Ladder = serde_json::from_str(r#"{"kind": "hash", "bits": 1, "rows": 12, "heavy": 33554432}"#).unwrap();
-    let lock = archive.lock().unwrap();
-    let mut till = ScriptedTill::new(state.clone());
-    let mut entries = Vec::new();
-    for rows in state.tables.values() {
-        let table = &rows.table;
-        let large = TableEntry {
-            table: table.clone(),
-            folder: "ProgramSettings".into(),
-            ladder: ladder.clone(),
-            rows: 0,
-            chunks: Vec::new(),
-        };
-        let before = (table.name.name == "ProgramSettings").then_some(&large);
-        let mut writer = archive.table_writer(table, before).unwrap();
-        let mut read = till.read(table, KeyRange::ALL);
-        while let Some(batch) = futures::StreamExt::next(&mut read).await {
-            writer.push(batch.unwrap()).await.unwrap();
-        }
-        entries.push(writer.finish().await.unwrap().entry);
-    }
-    assert_eq!(entries.iter().find(|entry| entry.folder == "ProgramSettings").unwrap().chunks.len(), 2);
-    let (number, parent) = archive.next_link().unwrap();
-    let snapshot = Snapshot {
-        format: FORMAT,
-        archive: archive.id().into(),
-        snapshot: number,
-        parent,
-        taken_at: "2026-11-20T03:00:37Z".parse().unwrap(),
-        till_time: "2026-11-20T06:00:37".parse().unwrap(),
-        kind: SnapshotKind::Full,
-        consistency: Consistency::Reread,
-        source: SourceInfo {
-            server: "TILL".into(),
-            database: "SambaPOS5".into(),
-            version: "14.0".into(),
-            collation: "Turkish_CI_AS".into(),
-        },
-        epoch: 1,
-        clear: None,
-        tags: vec!["nightly".into()],
-        tool: "0.1.0".into(),
-        tables: entries,
-        missing: Vec::new(),
-    };
-    archive.write_snapshot(&snapshot).await.unwrap();
-    drop(lock);
-}
-
 /// What is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Snapshot,
+    Tag,
+    Forget,
+    Prune,
+    /// Both in one run.
+    ForgetAndPrune,
 }
 
 impl Act {
     pub(crate) fn named(name: &str) -> Self {
-        [Self::Snapshot].into_iter().find(|act| format!("{act:?}") == name).unwrap()
+        let all = [Self::Snapshot, Self::Tag, Self::Forget, Self::Prune, Self::ForgetAndPrune];
+        all.into_iter().find(|act| format!("{act:?}") == name).unwrap()
     }
 
     /// Does it.
     pub(crate) async fn run(self, archive: &Archive) -> Result<()> {
         match self {
             Self::Snapshot => take(archive, &states()[2]).await.map(drop),
+            Self::Tag => {
+                let options = TagOptions { add: vec!["kept".into()], ..TagOptions::default() };
+                tag(archive, &archive.snapshot(2)?, &options).await.map(drop)
+            }
+            Self::Forget => forget(archive, &forgetting(None), &silent()).await.map(drop),
+            Self::Prune => prune(archive, &at_once(), &silent()).await.map(drop),
+            Self::ForgetAndPrune => forget(archive, &forgetting(Some(SignedDuration::ZERO)), &silent()).await.map(drop),
         }
     }
+
+    /// How many snapshots there are before, and which of them are not there afterwards.
+    fn history(self) -> (usize, &'static [u64]) {
+        match self {
+            Self::Snapshot | Self::Tag => (2, &[]),
+            Self::Forget | Self::ForgetAndPrune => (5, &[2, 3]),
+            Self::Prune => (5, &[]),
+        }
+    }
+}
+
+/// Keeps the newest two, and the nightly one: of five snapshots, the second and third go.
+fn forgetting(prune: Option<SignedDuration>) -> ForgetOptions {
+    let rules = KeepRules { last: Count::Newest(2), tags: ["nightly".to_owned()].into(), ..KeepRules::default() };
+    ForgetOptions {
+        choice: Choice::Rules(rules),
+        lifted: Lifted::default(),
+        dry_run: false,
+        prune,
+        zone: TimeZone::UTC,
+        now: Timestamp::now(),
+    }
+}
+
+fn at_once() -> PruneOptions {
+    PruneOptions { grace: SignedDuration::ZERO, dry_run: false, now: Timestamp::now() }
 }
 
 /// An archive before an act, and what the act makes of it when nothing disturbs it.
@@ -181,19 +153,27 @@ struct End {
     tables: BTreeMap<u64, Vec<TableEntry>>,
     forgotten: Vec<u64>,
     indexed: Vec<u64>,
+    tags: BTreeMap<u64, Vec<String>>,
 }
 
 impl End {
     fn of(archive: &Archive) -> Self {
         let numbers = archive.snapshot_numbers().unwrap();
-        let tables = numbers.iter().map(|number| (*number, archive.snapshot(*number).unwrap().tables)).collect();
+        let journal = archive.journal().unwrap();
+        let (mut tables, mut tags) = (BTreeMap::new(), BTreeMap::new());
+        for number in numbers {
+            let snapshot = archive.snapshot(number).unwrap();
+            tags.insert(number, journal.tags(&snapshot).to_vec());
+            tables.insert(number, snapshot.tables);
+        }
         let index = archive.index().expect("an index");
         assert_eq!(index, archive.present_index(true).unwrap(), "the index is up to date");
         Self {
             files: files(archive.root()),
             tables,
-            forgotten: archive.journal().unwrap().forgotten().keys().copied().collect(),
+            forgotten: journal.forgotten().keys().copied().collect(),
             indexed: index.snapshots.iter().map(|entry| entry.snapshot).collect(),
+            tags,
         }
     }
 }
@@ -205,18 +185,25 @@ impl Scene {
         Archive::create(before.path(), "Test").unwrap();
         let archive = plain(before.path());
         let states = states();
-        hash_ladder_first(&archive, &states[0]).await;
-        take(&archive, &states[1]).await.unwrap();
-        let held_before: Held = (1..).zip(states.iter().take(2).cloned().map(State::sorted)).collect();
+        first_with_hash_ladder(&archive, &states[0], "ProgramSettings").await;
+        let (count, gone) = act.history();
+        for state in &states[1..count] {
+            take(&archive, state).await.unwrap();
+        }
+        let mut held_before: Held = (1..).zip(states.iter().take(count).cloned().map(State::sorted)).collect();
+        if act == Act::Prune {
+            Act::Forget.run(&archive).await.unwrap();
+            held_before.retain(|number, _| archive.snapshot_numbers().unwrap().contains(number));
+        }
         let mut held_after = held_before.clone();
-        match act {
-            Act::Snapshot => held_after.insert(3, states[2].clone().sorted()),
-        };
+        held_after.retain(|number, _| !gone.contains(number));
+        if act == Act::Snapshot {
+            held_after.insert(3, states[2].clone().sorted());
+        }
         let copied = tempfile::tempdir().unwrap();
         copy(before.path(), copied.path());
-        let faults = tillvault::store::fault::Faults::none();
-        let counted =
-            open(copied.path(), |store| Arc::new(tillvault::store::fault::Faulty::new(store, Arc::clone(&faults))));
+        let faults = Faults::none();
+        let counted = open(copied.path(), |store| Arc::new(Faulty::new(store, Arc::clone(&faults))));
         act.run(&counted).await.unwrap();
         let listed = Reader::default().assert_whole(&counted, &held_after);
         assert_eq!(listed, held_after.keys().copied().collect::<BTreeSet<u64>>());

@@ -9,7 +9,6 @@ mod page_crc;
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
     sync::Arc,
 };
 
@@ -180,17 +179,6 @@ fn fewer<'a>(values: impl Iterator<Item = &'a [u8]>, enough: usize) -> bool {
         }
     }
     seen.len() < enough
-}
-
-/// Reads a chunk file; see [`decode`].
-///
-/// # Errors
-/// `Damage` when the file is missing or cannot be read as the table's rows.
-pub fn read_chunk(path: &Path, table: &Table) -> Result<RecordBatch> {
-    let bytes = std::fs::read(path).or_fail(Kind::Damage, || format!("chunk {} cannot be read", path.display()))?;
-    decode(bytes.into(), table).map_err(|error| {
-        Error::new(Kind::Damage, format!("chunk {} is not what its table declares", path.display())).caused_by(error)
-    })
 }
 
 /// Decodes a chunk file into the columns the table declares, in declared order and with declared types: columns that the

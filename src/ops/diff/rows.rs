@@ -316,7 +316,7 @@ impl Rows {
                 Some(array) => Some(casted(array, &DataType::Int64)?),
                 None => None,
             };
-            let leading = leading.as_ref().map(|array| array.as_primitive::<Int64Type>());
+            let leading = leading.as_ref().map(AsArray::as_primitive::<Int64Type>);
             for (row, (mut bytes, whole)) in keys.into_iter().zip(whole).enumerate() {
                 if key.is_empty() {
                     bytes.extend_from_slice(&whole);

@@ -1,0 +1,11 @@
+//! Forgetting and pruning: what goes, what stays, and that no remaining answer changes.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod acts;
+mod command;
+mod nightly;
+mod pruning;
+mod random;
+#[path = "../support/mod.rs"]
+mod site;
+mod support;
