@@ -57,6 +57,8 @@ async fn check_finds_no_fault_in_any() {
         let options = CheckOptions { deep: Some(Part::ALL), read_data: Some(Part::ALL), ..CheckOptions::default() };
         let observer = silent();
         let outcome = check(&archive, &options, &observer).await.unwrap();
+        let covered = &outcome.covered;
+        assert!(covered.chunks > 50 && covered.chunks_decoded == covered.chunks && covered.orphans == 0, "{covered:?}");
         // The derived text may be that of an earlier version.
         let faults: Vec<_> = outcome.findings.iter().filter(|f| f.path != layout::README_FILE).collect();
         assert!(faults.is_empty(), "{}: {faults:?}", golden.name);
