@@ -9,6 +9,7 @@ mod onward;
 mod read;
 mod tables;
 mod text;
+mod types;
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
 //! Every golden archive is read, by the present code and by two other programs, and holds what it held when it was made.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -12,6 +12,8 @@ use tillvault::{
     archive::{Archive, layout, snapshot::TableEntry},
     history::session::{Session, SessionOptions},
     model::identifier::quoted,
+    observe::silent,
+    ops::check::{CheckOptions, Part, check},
 };
 
 use crate::{
@@ -45,6 +47,21 @@ fn the_present_code_finds_what_every_golden_archive_holds() {
             assert_eq!(next.parent.as_ref(), Some(&forgotten.hash), "{}", golden.name);
             assert_eq!(forgotten.parent, Some(archive.snapshot_hash(number - 1).unwrap()), "{}", golden.name);
         }
+    }
+}
+
+#[tokio::test]
+async fn check_finds_no_fault_in_any() {
+    for golden in golden_archives() {
+        let archive = Arc::new(Archive::open(&golden.root).unwrap());
+        let options = CheckOptions { deep: Some(Part::ALL), read_data: Some(Part::ALL), ..CheckOptions::default() };
+        let observer = silent();
+        let outcome = check(&archive, &options, &observer).await.unwrap();
+        let covered = &outcome.covered;
+        assert!(covered.chunks > 50 && covered.chunks_decoded == covered.chunks && covered.orphans == 0, "{covered:?}");
+        // The derived text may be that of an earlier version.
+        let faults: Vec<_> = outcome.findings.iter().filter(|f| f.path != layout::README_FILE).collect();
+        assert!(faults.is_empty(), "{}: {faults:?}", golden.name);
     }
 }
 
