@@ -10,6 +10,7 @@ use crate::{
     model::keep::{self, Count, KeepRules, Within},
     ops::{
         forget::{Choice, ForgetLine, ForgetOptions, ForgetOutcome, forget},
+        lost::{LostOutcome, forget_lost},
         policy::Lifted,
     },
 };
@@ -26,7 +27,8 @@ Examples:
   tillvault forget --dry-run                        what the rules of the settings would do, and why
   tillvault forget --prune                          the same, done, and unused chunks removed after their grace
   tillvault forget --keep-tag nightly --keep-within 2d --keep-hourly 168 --keep-daily all
-  tillvault forget 12 13                            these two")]
+  tillvault forget 12 13                            these two
+  tillvault forget 12 --lost                        its file is damaged or gone and no copy is left: go on without it")]
 pub(super) struct ForgetArgs {
     /// Numbers of snapshots to forget, in place of rules
     #[arg(value_name = "SNAPSHOT", conflicts_with = "rules")]
@@ -61,6 +63,9 @@ pub(super) struct ForgetArgs {
     /// Forget snapshots whose time cannot be trusted, too, where no rule keeps them
     #[arg(long)]
     even_doubtful_clocks: bool,
+    /// Accept the loss of these snapshots: their files are damaged or gone, and `check --repair` found no copy
+    #[arg(long, requires = "snapshots", conflicts_with_all = ["even_before_clears", "even_doubtful_clocks", "prune"])]
+    lost: bool,
     /// Say what would be forgotten and what is kept why, and change nothing
     #[arg(long, short = 'n')]
     dry_run: bool,
@@ -107,6 +112,11 @@ impl ForgetArgs {
 pub(super) async fn run(args: ForgetArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
+    if args.lost {
+        let numbers = args.snapshots.iter().copied().collect();
+        let outcome = forget_lost(&archive, &numbers, args.dry_run, &context.observer()).await?;
+        return Rendered::new(&outcome, lost_text(&outcome));
+    }
     let outcome = forget(&archive, &args.options(&config), &context.observer()).await?;
     let mut shown = String::new();
     if outcome.dry_run {
@@ -114,6 +124,15 @@ pub(super) async fn run(args: ForgetArgs, context: &Context) -> Result<Rendered>
     }
     shown.push_str(&text(&outcome));
     Rendered::new(&outcome, shown)
+}
+
+fn lost_text(outcome: &LostOutcome) -> String {
+    let done = if outcome.dry_run { "would be accepted" } else { "is accepted" };
+    let mut text = format!("forget: the loss of snapshots {} {done}\n", runs(&outcome.forgotten));
+    for path in &outcome.set_aside {
+        text.push_str(&format!("  the damaged file is kept as {path}\n"));
+    }
+    text
 }
 
 fn list(lines: &[ForgetLine]) -> String {

@@ -6,7 +6,10 @@ use super::{Context, Rendered, human_bytes, human_count};
 use crate::{
     config::Config,
     error::Result,
-    ops::snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
+    ops::{
+        snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
+        tag::check_word,
+    },
     source::sqlserver::SqlServer,
 };
 
@@ -37,6 +40,7 @@ pub(super) struct TakeArgs {
 
 impl TakeArgs {
     pub(super) fn options(self, config: &Config) -> Result<SnapshotOptions> {
+        self.tags.iter().try_for_each(|word| check_word(word))?;
         Ok(SnapshotOptions { selection: config.till()?.tables.clone(), tags: self.tags, always: self.always })
     }
 }

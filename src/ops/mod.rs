@@ -12,6 +12,7 @@ pub mod find;
 pub mod forget;
 pub mod init;
 pub mod load;
+pub mod lost;
 mod names;
 pub mod nightly;
 pub mod overview;

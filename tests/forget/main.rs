@@ -3,6 +3,7 @@
 
 mod acts;
 mod command;
+mod lost;
 mod nightly;
 mod pruning;
 mod random;

@@ -10,6 +10,7 @@ use super::{
 use crate::archive::{flaw::Flaw, index::Index, journal::Forgotten, layout};
 
 const FETCH: &str = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive";
+const FETCH_SNAPSHOT: &str = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive. When there is none, `tillvault forget N --lost` goes on without it";
 const MIXED: &str = "keep both files and find out which copy of the archive they come from: two machines may have written to copies of one archive";
 
 /// A snapshot or record that is damaged or not there.
@@ -100,12 +101,12 @@ impl Chain<'_> {
                     if !self.is_journal_whole {
                         message.push_str(" as far as the journal can be read");
                     }
-                    verdict.findings.push(finding(FindingKind::SnapshotMissing, message).next(FETCH));
+                    verdict.findings.push(finding(FindingKind::SnapshotMissing, message).next(FETCH_SNAPSHOT));
                     verdict.lost.push(lost(false, self.expected(number)));
                 }
             },
             Some(State::Unreadable { message }) => {
-                verdict.findings.push(finding(FindingKind::Unreadable, message.clone()).next(FETCH));
+                verdict.findings.push(finding(FindingKind::Unreadable, message.clone()).next(FETCH_SNAPSHOT));
                 verdict.lost.push(lost(true, self.expected(number)));
             }
             Some(State::Bad { flaw: Flaw::Newer, message, .. }) => {
@@ -119,7 +120,7 @@ impl Chain<'_> {
                     Flaw::Contradiction => FindingKind::SnapshotContradictory,
                     Flaw::Altered | Flaw::Newer => FindingKind::SnapshotAltered,
                 };
-                verdict.findings.push(finding(kind, message.clone()).next(FETCH));
+                verdict.findings.push(finding(kind, message.clone()).next(FETCH_SNAPSHOT));
                 let expected = self.expected(number);
                 // A file that was written like this has no better copy.
                 if expected.as_ref() != Some(hash) {
@@ -156,7 +157,7 @@ impl Chain<'_> {
             };
             let message = format!("snapshot {number} is not the file that was written: {by}");
             let finding = Finding::new(FindingKind::SnapshotAltered, &path, message);
-            verdict.findings.push(finding.of_snapshots(Numbers::one(number)).next(FETCH));
+            verdict.findings.push(finding.of_snapshots(Numbers::one(number)).next(FETCH_SNAPSHOT));
             let expected = self.expected(number).filter(|expected| expected != hash);
             verdict.lost.push(Lost { number, is_there: true, expected, is_stray: false });
         }
