@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Ladders that are tried: that of DESIGN D3, then its neighbours.
-const LADDERS: [(u32, u32); 5] = [(512, 4_096), (512, 2_048), (256, 2_048), (512, 8_192), (1_024, 8_192)];
+const LADDERS: [(u32, u32); 6] = [(512, 4_096), (256, 4_096), (512, 2_048), (256, 2_048), (512, 8_192), (1_024, 8_192)];
 const SEED: u64 = 2_026;
 const QUERY_ROUNDS: usize = 5;
 
