@@ -178,7 +178,7 @@ impl Problems {
             if !there && !journal.forgotten().contains_key(&entry.snapshot) {
                 let path = layout::snapshot_path(entry.snapshot);
                 let error = Error::new(Kind::Damage, format!("snapshot file {path} is missing"))
-                    .hint("copy the file back from a mirror or another copy of the archive");
+                    .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive");
                 self.add(Some(entry.snapshot), &error);
             }
         }

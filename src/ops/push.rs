@@ -329,7 +329,7 @@ async fn local_file(archive: &Archive, path: &str) -> Result<Bytes> {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::new(Kind::Damage, format!("{} is missing from the archive", file.display()))
-                .hint("copy the file back from a mirror or another copy of the archive"))
+                .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
         }
         Err(error) => Err(Error::new(Kind::Store, format!("cannot read {}", file.display())).caused_by(error)),
     }
@@ -444,5 +444,5 @@ fn check(object: &ArchiveObject, bytes: &Bytes) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Damage, format!("{} was altered: its bytes do not match its name", object.path))
-        .hint("copy the file back from a mirror or another copy of the archive"))
+        .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
 }

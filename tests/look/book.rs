@@ -44,9 +44,7 @@ pub(crate) fn table(name: &str, columns: &[&str], keys: usize) -> Table {
 pub(crate) fn rows(table: &Table, lines: impl IntoIterator<Item = impl AsRef<str>>) -> RecordBatch {
     let lines: Vec<Vec<Option<String>>> = lines
         .into_iter()
-        .map(|line| {
-            line.as_ref().split('|').map(str::trim).map(|v| (v != "-").then(|| v.to_owned())).collect()
-        })
+        .map(|line| line.as_ref().split('|').map(str::trim).map(|v| (v != "-").then(|| v.to_owned())).collect())
         .collect();
     let schema = table.arrow_schema();
     let column = |(at, field): (usize, &Arc<arrow::datatypes::Field>)| -> ArrayRef {
