@@ -81,7 +81,7 @@ async fn a_damaged_snapshot_is_marked_and_the_others_are_listed() {
     let file = book.path("snapshots/000002.json.zst");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    let ran = book.run(&["snapshots"]).failed(13, &["snapshots/000002.json.zst is damaged", "mirror"]);
+    let ran = book.run(&["snapshots"]).failed(13, &["snapshots/000002.json.zst is damaged", "check --repair"]);
     insta::assert_snapshot!(hidden(&ran.stdout));
     let ran = book.run(&["snapshots", "--json"]).failed(13, &[]);
     let json = ran.json();
