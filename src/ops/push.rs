@@ -415,7 +415,9 @@ impl Push<'_> {
         let stored = put_new(self.remote.store.as_ref(), &path, bytes).await.map_err(|error| match error {
             object_store::Error::AlreadyExists { .. } => {
                 let what = format!("remote {} holds something else as {}", self.remote.name, object.path);
-                store::failure(what, error)
+                store::failure(what, error).hint(
+                    "somebody else wrote it: nothing on the remote was changed; if two machines push copies of this archive, let one of them have a folder of its own",
+                )
             }
             error => store::failure(format!("cannot upload {} to remote {}", object.path, self.remote.name), error),
         })?;
