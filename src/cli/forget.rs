@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Rendered, human_count, prune, text_table};
+use super::{Context, Rendered, counted, human_count, prune, text_table};
 use crate::{
     config::Config,
     error::Result,
@@ -31,7 +31,7 @@ pub(super) struct ForgetArgs {
     /// Numbers of snapshots to forget, in place of rules
     #[arg(value_name = "SNAPSHOT", conflicts_with = "rules")]
     snapshots: Vec<u64>,
-    /// Keep the newest N [numbers may be \"all\"]
+    /// Keep the newest N; here and below, a number or `all`
     #[arg(long, value_name = "N", group = "rules")]
     keep_last: Option<Count>,
     /// Keep the newest of each of the last N hours that have one
@@ -52,7 +52,7 @@ pub(super) struct ForgetArgs {
     /// Keep those with this tag; may be repeated
     #[arg(long = "keep-tag", value_name = "WORD", group = "rules")]
     keep_tags: Vec<String>,
-    /// Keep everything this young, counted back from the newest: 36h, 2d, 8w, 6mo, \"1y 6mo\"
+    /// Keep everything this young, counted back from the newest: 36h, 2d, 8w, 6mo, `1y 6mo`
     #[arg(long, value_name = "TIME", group = "rules")]
     keep_within: Option<Within>,
     /// Forget the last snapshots before clears, too, where no rule keeps them: what was cleared is gone from the archive then
@@ -132,10 +132,10 @@ fn list(lines: &[ForgetLine]) -> String {
 pub(super) fn text(outcome: &ForgetOutcome) -> String {
     let done = if outcome.dry_run { "would forget" } else { "forgot" };
     let mut text = match outcome.forgotten.as_slice() {
-        [] => format!("forget: nothing to forget, {} snapshots kept", human_count(outcome.kept)),
+        [] => format!("forget: nothing to forget, {} kept", counted(outcome.kept, "snapshot")),
         numbers => format!(
-            "forget: {done} {} snapshots ({}), {} kept",
-            human_count(numbers.len() as u64),
+            "forget: {done} {} ({}), {} kept",
+            counted(numbers.len() as u64, "snapshot"),
             runs(numbers),
             human_count(outcome.kept)
         ),
