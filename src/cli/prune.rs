@@ -52,7 +52,7 @@ pub(super) fn text(outcome: &PruneOutcome) -> String {
     match outcome.removed {
         0 => text.push_str("prune: nothing to remove"),
         count => {
-            text.push_str(&format!("prune: {done} {}, {}", counted(count, "unused chunk"), human_bytes(outcome.freed)))
+            text.push_str(&format!("prune: {done} {}, {}", counted(count, "unused chunk"), human_bytes(outcome.freed)));
         }
     }
     if let Some(until) = outcome.waiting_until {
