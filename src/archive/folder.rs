@@ -35,6 +35,8 @@ struct Header {
     created_at: Timestamp,
 }
 
+const MEND: &str = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive";
+
 /// A file of the archive as a mirror sees it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArchiveObject {
@@ -59,12 +61,17 @@ impl Archive {
     /// Makes a new archive in `root`, which is created if need be, and opens it.
     ///
     /// # Errors
-    /// `Usage` when there is one already; `Store` when the folder cannot be written.
+    /// `Usage` when there is one already; `Damage` when there is one that lost its header; `Store` when the folder cannot be
+    /// written.
     pub fn create(root: &Path, site: &str) -> Result<Self> {
         let file = root.join(layout::HEADER_FILE);
         if file.exists() {
             return Err(Error::new(Kind::Usage, format!("there is an archive in {} already", root.display()))
                 .hint("use it as it is, or choose another folder"));
+        }
+        // A new id would part those snapshots from their archive.
+        if holds_data(root) {
+            return Err(lost_header(root));
         }
         let cannot = |error| put::write_error(&root.display().to_string(), error);
         for folder in [root.to_owned(), root.join(layout::SNAPSHOTS), root.join(layout::TABLES)] {
@@ -87,7 +94,7 @@ impl Archive {
     /// Opens the archive in `root`.
     ///
     /// # Errors
-    /// `NoArchive` when there is none; `Store` when a newer tillvault made it; `Damage` when its header cannot be read.
+    /// `NoArchive` when there is none; `Store` when a newer tillvault made it; `Damage` when its header is lost or cannot be read.
     pub fn open(root: &Path) -> Result<Self> {
         Ok(Self::with_header(root, Self::read_header(root)?, local_store(root)?))
     }
@@ -114,13 +121,17 @@ impl Archive {
     fn read_header(root: &Path) -> Result<Header> {
         let path = root.join(layout::HEADER_FILE);
         let bytes = fs::read(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound if holds_data(root) => lost_header(root),
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 Error::new(Kind::NoArchive, format!("there is no archive in {}", root.display()))
                     .hint("make one with `tillvault init`, or name the right folder")
             }
             _ => Error::new(Kind::Store, format!("{} cannot be read", path.display())).caused_by(error),
         })?;
-        Self::parse_header(&bytes, &path.display().to_string())
+        Self::parse_header(&bytes, &path.display().to_string()).map_err(|error| match error.kind() {
+            Kind::Damage => error.hint(MEND),
+            _ => error,
+        })
     }
 
     /// `what` names the file in messages.
@@ -226,7 +237,7 @@ impl Archive {
     /// The bytes of a chunk's file, length and hash checked.
     pub(super) fn chunk_bytes(&self, table: &TableEntry, chunk: &Chunk) -> Result<Bytes> {
         let name = layout::chunk_path(&table.folder, &chunk.file_name());
-        let hint = "copy the file back from a mirror or another copy of the archive";
+        let hint = MEND;
         let bytes = fs::read(self.root.join(&name)).map_err(|error| {
             Error::new(Kind::Damage, format!("chunk {name} is missing or unreadable")).hint(hint).caused_by(error)
         })?;
@@ -291,6 +302,23 @@ pub(super) fn check_format(format: Option<&serde_json::Value>, what: &str) -> Re
         .hint("use the newest tillvault")),
         None => Err(Error::new(Kind::Damage, format!("{what} names no archive format"))),
     }
+}
+
+/// Whether snapshots, records or tables lie in a folder: an archive's header is written before any of them.
+fn holds_data(root: &Path) -> bool {
+    let has = |folder: &str, of_ours: fn(&fs::DirEntry) -> bool| {
+        entries(&root.join(folder)).is_ok_and(|found| found.iter().any(of_ours))
+    };
+    let is_numbered: fn(&fs::DirEntry) -> bool =
+        |entry| entry.file_name().to_str().and_then(layout::snapshot_number).is_some();
+    has(layout::SNAPSHOTS, is_numbered)
+        || has(layout::JOURNAL, is_numbered)
+        || has(layout::TABLES, |entry| entry.path().is_dir())
+}
+
+fn lost_header(root: &Path) -> Error {
+    let message = format!("the archive in {} has lost its file {}", root.display(), layout::HEADER_FILE);
+    Error::new(Kind::Damage, message).hint(MEND)
 }
 
 /// A folder's entries; none when it is not there.

@@ -8,10 +8,14 @@ This folder holds every row of a SambaPOS till, as it was at each snapshot, in p
 - `snapshots/000042.json.zst`: one state of the whole till. JSON, compressed with zstd (`zstd -dc FILE`). It lists every
   table with its columns and the chunk files that make it.
 - `tables/<table>/<hash>-<length>.parquet`: chunks of rows, in Parquet. `b3sum` of the file is the hash in its name.
+- `journal/000007.json.zst`: what was decided about snapshots later, compressed in the same way: tags given and taken, and
+  snapshots that were forgotten, whose numbers are therefore missing. No other number may be.
 - `tillvault-archive.json`: whose archive this is.
+- `index/snapshots.json` and this text are derived: nothing is read by them, and tillvault writes them anew.
+- `damaged/`, if it is there: what a repair replaced. It may be deleted when nobody wants to look into it any more.
 
-The files are written once and never changed. Do not rename, edit or delete any of them. The folder as a whole may be moved
-and copied; copy chunks before snapshots.
+Snapshots, records and chunks are written once and never changed. Do not rename, edit or delete any of them. The folder as a
+whole may be moved and copied; copy chunks before snapshots.
 
 A chunk file is part of the snapshots that list it: all files of a table's folder together hold old and new versions of the
 same rows. To read one table at one snapshot with DuckDB, started in this folder:
@@ -25,5 +29,8 @@ SET VARIABLE chunks = (
 SELECT * FROM read_parquet(getvariable('chunks'), union_by_name = true);
 ```
 
-A column that is missing from a chunk is NULL there. An empty table has no chunks.
+Put the number of a snapshot that is there in the place of 000001. A column that is missing from a chunk is NULL there. An
+empty table has no chunks.
+
+In Python, `duckdb.sql(...)` of the package duckdb runs the two statements, one after the other.
 "#;

@@ -22,7 +22,7 @@ use crate::error::{Error, Kind, OrFail, Result};
 const ZSTD_LEVEL: i32 = 9;
 /// Longest snapshot text that is read; a year-old till has well under one megabyte.
 const LONGEST_TEXT: u64 = 1 << 30;
-const FROM_A_COPY: &str = "copy the file back from a mirror or another copy of the archive";
+const FROM_A_COPY: &str = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive";
 
 /// The format alone: nothing else of an unknown one may be understood.
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, sync::Arc};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{Context, Rendered, human_bytes, human_count};
+use super::{Context, Rendered, counted, human_bytes, human_count};
 use crate::{
     archive::Archive,
     error::Result,
@@ -116,7 +116,8 @@ fn one_finding(finding: &Finding) -> String {
         if numbers.len() > NUMBERS_SHOWN {
             numbers = format!("{} of them", human_count(finding.snapshots.count()));
         }
-        let _ = writeln!(text, "  part of table {table} in snapshots {numbers}");
+        let word = if finding.snapshots.count() == 1 { "snapshot" } else { "snapshots" };
+        let _ = writeln!(text, "  part of table {table} in {word} {numbers}");
     }
     if let Some(next) = &finding.next_step {
         let _ = writeln!(text, "  next: {next}");
@@ -148,15 +149,15 @@ fn some_notes(notes: &[&Finding]) -> String {
 fn covered(outcome: &CheckOutcome) -> String {
     let covered = &outcome.covered;
     let mut text = format!(
-        "checked {} snapshots, {} records, {} chunks ({})",
-        human_count(covered.snapshots),
-        human_count(covered.records),
-        human_count(covered.chunks),
+        "checked {}, {}, {} ({})",
+        counted(covered.snapshots, "snapshot"),
+        counted(covered.records, "record"),
+        counted(covered.chunks, "chunk"),
         human_bytes(covered.chunk_bytes)
     );
     if covered.chunks_read > 0 {
-        let (read, bytes) = (human_count(covered.chunks_read), human_bytes(covered.bytes_read));
-        let _ = write!(text, "; read {read} chunks ({bytes})");
+        let (read, bytes) = (counted(covered.chunks_read, "chunk"), human_bytes(covered.bytes_read));
+        let _ = write!(text, "; read {read} ({bytes})");
     }
     if covered.chunks_decoded > 0 {
         let _ = write!(text, "; decoded {}", human_count(covered.chunks_decoded));
@@ -164,7 +165,7 @@ fn covered(outcome: &CheckOutcome) -> String {
     let counts = &outcome.counts;
     let verdict = match (counts.damage, counts.warnings) {
         (0, 0) => "nothing is damaged".to_owned(),
-        (damage, warnings) => format!("{damage} damaged, {warnings} warnings"),
+        (damage, warnings) => format!("{} damaged, {}", human_count(damage), counted(warnings, "warning")),
     };
     let _ = writeln!(text, "; {:.1} s\n{verdict}", outcome.seconds);
     text

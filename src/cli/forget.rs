@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Rendered, human_count, prune, text_table};
+use super::{Context, Rendered, counted, human_count, prune, text_table};
 use crate::{
     config::Config,
     error::Result,
@@ -151,10 +151,10 @@ fn list(lines: &[ForgetLine]) -> String {
 pub(super) fn text(outcome: &ForgetOutcome) -> String {
     let done = if outcome.dry_run { "would forget" } else { "forgot" };
     let mut text = match outcome.forgotten.as_slice() {
-        [] => format!("forget: nothing to forget, {} snapshots kept", human_count(outcome.kept)),
+        [] => format!("forget: nothing to forget, {} kept", counted(outcome.kept, "snapshot")),
         numbers => format!(
-            "forget: {done} {} snapshots ({}), {} kept",
-            human_count(numbers.len() as u64),
+            "forget: {done} {} ({}), {} kept",
+            counted(numbers.len() as u64, "snapshot"),
             runs(numbers),
             human_count(outcome.kept)
         ),

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Context, Rendered, human_bytes, human_count};
+use super::{Context, Rendered, counted, human_bytes, human_count};
 use crate::{
     error::Result,
     model::keep,
@@ -51,11 +51,9 @@ pub(super) fn text(outcome: &PruneOutcome) -> String {
     let done = if outcome.dry_run { "would remove" } else { "removed" };
     match outcome.removed {
         0 => text.push_str("prune: nothing to remove"),
-        count => text.push_str(&format!(
-            "prune: {done} {} unused chunks, {}",
-            human_count(count),
-            human_bytes(outcome.freed)
-        )),
+        count => {
+            text.push_str(&format!("prune: {done} {}, {}", counted(count, "unused chunk"), human_bytes(outcome.freed)));
+        }
     }
     if let Some(until) = outcome.waiting_until {
         let more = if outcome.removed > 0 { " more" } else { "" };

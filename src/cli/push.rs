@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Rendered, human_bytes};
+use super::{Context, Rendered, counted, human_bytes};
 use crate::{
     error::{Error, Kind, Result},
     ops::push::{PushOptions, PushOutcome, push_to},
@@ -56,10 +56,18 @@ pub(super) async fn run(args: PushArgs, context: &Context) -> Result<Rendered> {
     if let Some(error) = failure {
         return Err(error);
     }
-    let text: String = outcomes.iter().map(text).collect();
+    let text: String = outcomes.iter().map(if args.dry_run { planned } else { text }).collect();
     match outcomes.as_slice() {
         [one] => Rendered::new(one, text),
         several => Rendered::new(&json!({ "remotes": several }), text),
+    }
+}
+
+/// What a dry run says.
+fn planned(outcome: &PushOutcome) -> String {
+    match outcome.backlog {
+        0 => text(outcome),
+        count => format!("{}: would upload {}\n", outcome.remote, counted(count, "object")),
     }
 }
 
@@ -69,10 +77,10 @@ pub(super) fn text(outcome: &PushOutcome) -> String {
         return format!("{name}: holds everything ({} requests)\n", outcome.requests);
     }
     format!(
-        "{name}: uploaded {} objects, {}, {} requests, {} left, {seconds:.1} s\n",
-        outcome.uploaded,
+        "{name}: uploaded {}, {}, {}, {} left, {seconds:.1} s\n",
+        counted(outcome.uploaded, "object"),
         human_bytes(outcome.bytes),
-        outcome.requests,
+        counted(outcome.requests, "request"),
         outcome.backlog
     )
 }

@@ -51,8 +51,14 @@ pub(super) async fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<
     let archive = context.archive(&config)?;
     let options = ListOptions { remotes: remotes(&config), tags: args.tags, last: args.last };
     let remotes = !options.remotes.is_empty();
+    let is_choice = !options.tags.is_empty() || options.last.is_some();
     let listing = blocking(move || overview::snapshots(&archive, &options)).await?;
-    let mut rendered = Rendered::new(&listing, list(&listing, remotes))?;
+    let text = match list(&listing, remotes) {
+        Some(text) => text,
+        None if is_choice => "no snapshot is like that: `tillvault snapshots` lists them all\n".into(),
+        None => "no snapshot yet: run `tillvault snapshot`\n".into(),
+    };
+    let mut rendered = Rendered::new(&listing, text)?;
     rendered.complaint = complaint(&listing.damaged);
     Ok(match listing.code {
         Some(code) => rendered.with_code(code),
@@ -75,7 +81,8 @@ pub(super) fn complaint(damaged: &[Damaged]) -> String {
     text
 }
 
-fn list(listing: &Listing, remotes: bool) -> String {
+/// The table; `None` when it would have no line.
+fn list(listing: &Listing, remotes: bool) -> Option<String> {
     let mut rows: Vec<(u64, Vec<String>)> =
         listing.snapshots.iter().map(|line| (line.snapshot, cells(line, remotes))).collect();
     for damaged in &listing.damaged {
@@ -86,13 +93,13 @@ fn list(listing: &Listing, remotes: bool) -> String {
         rows.push((number, cells));
     }
     if rows.is_empty() {
-        return "no snapshot yet: run `tillvault snapshot`\n".into();
+        return None;
     }
     rows.sort_by_key(|(number, _)| *number);
     let mut header = vec!["snapshot", "till time", "kind", "epoch", "rows", "new"];
     header.extend(remotes.then_some("pushed"));
     header.extend(["tags", "remarks"]);
-    text_table(&header, &[0, 3, 4, 5], rows.into_iter().map(|(_, cells)| cells).collect())
+    Some(text_table(&header, &[0, 3, 4, 5], rows.into_iter().map(|(_, cells)| cells).collect()))
 }
 
 fn cells(line: &SnapshotLine, remotes: bool) -> Vec<String> {

@@ -68,8 +68,9 @@ impl AsOf {
             return end_of_day(day, zone);
         }
         let unclear = || {
-            Error::new(Kind::Usage, format!("{text:?} is no moment"))
-                .hint("give a snapshot number, 2026-10-01, \"2026-10-01 03:00\", 2026-10-01T03:00:00Z, or yesterday")
+            Error::new(Kind::Usage, format!("{text:?} is no moment")).hint(
+                "give a snapshot number, 2026-10-01, \"2026-10-01 03:00\", 2026-10-01T03:00:00Z, yesterday, or latest",
+            )
         };
         let local: DateTime = text.parse().map_err(|_| unclear())?;
         let moment = zone.to_timestamp(local).map_err(|error| unclear().caused_by(error))?;

@@ -204,7 +204,7 @@ fn twins<'a>(names: impl Iterator<Item = &'a str>) -> Option<String> {
 
 /// A chunk file must be there in its full length.
 fn check_file(path: &Path, table: &str, bytes: u64) -> Result<()> {
-    let hint = "fetch it again from a remote, or from a copy of the archive";
+    let hint = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive";
     let found = std::fs::metadata(path)
         .or_fail(Kind::Damage, || format!("chunk {} of table {table} cannot be read", path.display()))
         .map_err(|error| error.hint(hint))?;

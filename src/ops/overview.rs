@@ -3,7 +3,10 @@
 //! [`find`] is the one place that turns `42`, `latest` or `yesterday` into a snapshot. A listing survives damage: what can be
 //! read is listed, what cannot is named.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use serde::Serialize;
@@ -19,6 +22,9 @@ use crate::{
     error::{Error, Kind, Result},
     history::as_of::{AsOf, Taken},
 };
+
+/// What to do about a lost file.
+const RESTORE: &str = "`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive";
 
 /// What to list.
 #[derive(Clone, Debug, Default)]
@@ -177,8 +183,7 @@ impl Problems {
             let there = numbers.binary_search(&entry.snapshot).is_ok();
             if !there && !journal.forgotten().contains_key(&entry.snapshot) {
                 let path = layout::snapshot_path(entry.snapshot);
-                let error = Error::new(Kind::Damage, format!("snapshot file {path} is missing"))
-                    .hint("copy the file back from a mirror or another copy of the archive");
+                let error = Error::new(Kind::Damage, format!("snapshot file {path} is missing")).hint(RESTORE);
                 self.add(Some(entry.snapshot), &error);
             }
         }
@@ -269,14 +274,26 @@ pub fn find(archive: &Archive, asked: Option<&str>, zone: &TimeZone) -> Result<S
     match wanted {
         AsOf::Latest => archive.snapshot(*last),
         AsOf::Snapshot(number) if numbers.binary_search(&number).is_ok() => archive.snapshot(number),
+        AsOf::Snapshot(number)
+            if (1..=newest_known(archive, *last)).contains(&number)
+                && lost(archive, number..number + 1, None).is_some() =>
+        {
+            Err(is_lost(number))
+        }
         AsOf::Snapshot(number) => Err(absent(archive, number, *first, *last)),
         AsOf::At(moment) => {
-            let mut taken = Vec::new();
+            let mut taken: Vec<Taken> = Vec::new();
+            let newest = newest_known(archive, *last);
             // Newest first: the first one that is old enough is the one.
             for number in numbers.into_iter().rev() {
                 let snapshot = archive.snapshot(number)?;
                 if snapshot.taken_at <= moment {
-                    return Ok(snapshot);
+                    let next = taken.last().map_or(newest + 1, |taken| taken.snapshot);
+                    // An older one would be a wrong answer.
+                    return match lost(archive, number + 1..next, Some(moment)) {
+                        Some(number) => Err(is_lost(number)),
+                        None => Ok(snapshot),
+                    };
                 }
                 taken.push(Taken { snapshot: number, taken_at: snapshot.taken_at });
             }
@@ -284,6 +301,26 @@ pub fn find(archive: &Archive, asked: Option<&str>, zone: &TimeZone) -> Result<S
             archive.snapshot(wanted.choose(&taken)?)
         }
     }
+}
+
+/// The newest snapshot there is, or was when the index was written.
+fn newest_known(archive: &Archive, newest: u64) -> u64 {
+    archive.index().and_then(|index| index.snapshots.last().map(|entry| entry.snapshot)).unwrap_or_default().max(newest)
+}
+
+/// The first of these numbers, none of which has a file, that was not forgotten; with `by`, one that was taken by then as far as
+/// the index knows. `None` when the journal cannot be read: then nobody knows what was forgotten.
+fn lost(archive: &Archive, mut numbers: Range<u64>, by: Option<Timestamp>) -> Option<u64> {
+    let journal = archive.journal().ok()?;
+    let entries = archive.index().map(|index| index.snapshots).unwrap_or_default();
+    let known: HashMap<u64, Timestamp> = entries.iter().map(|entry| (entry.snapshot, entry.taken_at)).collect();
+    let is_too_late = |number: &u64| by.zip(known.get(number)).is_some_and(|(by, taken_at)| *taken_at > by);
+    numbers.find(|number| !journal.forgotten().contains_key(number) && !is_too_late(number))
+}
+
+fn is_lost(number: u64) -> Error {
+    Error::new(Kind::Damage, format!("snapshot {number} is lost: its file is not there, and it was not forgotten"))
+        .hint(RESTORE)
 }
 
 /// The snapshot before another.

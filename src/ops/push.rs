@@ -329,7 +329,7 @@ async fn local_file(archive: &Archive, path: &str) -> Result<Bytes> {
         Ok(bytes) => Ok(bytes.into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::new(Kind::Damage, format!("{} is missing from the archive", file.display()))
-                .hint("copy the file back from a mirror or another copy of the archive"))
+                .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
         }
         Err(error) => Err(Error::new(Kind::Store, format!("cannot read {}", file.display())).caused_by(error)),
     }
@@ -415,7 +415,9 @@ impl Push<'_> {
         let stored = put_new(self.remote.store.as_ref(), &path, bytes).await.map_err(|error| match error {
             object_store::Error::AlreadyExists { .. } => {
                 let what = format!("remote {} holds something else as {}", self.remote.name, object.path);
-                store::failure(what, error)
+                store::failure(what, error).hint(
+                    "somebody else wrote it: nothing on the remote was changed; if two machines push copies of this archive, let one of them have a folder of its own",
+                )
             }
             error => store::failure(format!("cannot upload {} to remote {}", object.path, self.remote.name), error),
         })?;
@@ -444,5 +446,5 @@ fn check(object: &ArchiveObject, bytes: &Bytes) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(Kind::Damage, format!("{} was altered: its bytes do not match its name", object.path))
-        .hint("copy the file back from a mirror or another copy of the archive"))
+        .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
 }

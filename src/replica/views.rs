@@ -155,7 +155,7 @@ fn files(root: &Path, entry: &TableEntry) -> Result<Vec<PathBuf>> {
                 Ok(path)
             } else {
                 Err(Error::new(Kind::Damage, format!("chunk {} is missing", path.display()))
-                    .hint("run `tillvault check`; `tillvault pull` fetches chunks a remote has"))
+                    .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
             }
         })
         .collect()

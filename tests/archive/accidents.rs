@@ -195,6 +195,25 @@ async fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
+async fn an_archive_that_lost_its_header_is_not_taken_for_an_empty_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::create(folder.path(), "Test").unwrap();
+    let header = folder.path().join("tillvault-archive.json");
+    let text = fs::read(&header).unwrap();
+    // A folder whose making was interrupted holds nothing yet.
+    fs::remove_file(&header).unwrap();
+    assert_eq!(Archive::open(folder.path()).unwrap_err().kind(), Kind::NoArchive);
+    fs::write(&header, text).unwrap();
+    run(&archive, &[(&orders(), &order_rows(1..=10))]).await.unwrap();
+    fs::remove_file(&header).unwrap();
+    for error in [Archive::open(folder.path()).unwrap_err(), Archive::create(folder.path(), "Test").unwrap_err()] {
+        assert_eq!(error.kind(), Kind::Damage);
+        assert!(error.next_step().unwrap().contains("check --repair"), "{error}");
+    }
+    assert!(!header.exists(), "a new header would part the snapshots from their archive");
+}
+
+#[tokio::test]
 async fn the_second_writer_is_told_who_the_first_is() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::create(folder.path(), "Test").unwrap();

@@ -81,7 +81,7 @@ async fn a_damaged_snapshot_is_marked_and_the_others_are_listed() {
     let file = book.path("snapshots/000002.json.zst");
     let whole = fs::read(&file).unwrap();
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    let ran = book.run(&["snapshots"]).failed(13, &["snapshots/000002.json.zst is damaged", "mirror"]);
+    let ran = book.run(&["snapshots"]).failed(13, &["snapshots/000002.json.zst is damaged", "check --repair"]);
     insta::assert_snapshot!(hidden(&ran.stdout));
     let ran = book.run(&["snapshots", "--json"]).failed(13, &[]);
     let json = ran.json();
@@ -105,6 +105,28 @@ async fn a_lost_snapshot_and_a_damaged_journal_are_told() {
     fs::write(book.path("journal/000001.json.zst"), "x").unwrap();
     let ran = book.run(&["snapshots"]).failed(13, &["journal/000001.json.zst is damaged"]);
     assert!(ran.stdout.contains("nightly"), "the tags of the file are better than none: {ran:?}");
+}
+
+#[tokio::test]
+async fn a_lost_snapshot_is_not_taken_for_one_that_never_was() {
+    let book = season().await;
+    fs::remove_file(book.path("snapshots/000002.json.zst")).unwrap();
+    book.run(&["show", "2"]).failed(13, &["snapshot 2 is lost", "check --repair"]);
+    book.run(&["diff", "2", "3"]).failed(13, &["snapshot 2 is lost"]);
+    book.run(&["show", "9"]).failed(2, &["there is no snapshot 9"]);
+    // That moment was the second's: the first would be a wrong answer. Before it and after it nothing changes.
+    book.run(&["show", "2026-10-02 12:00"]).failed(13, &["snapshot 2 is lost"]);
+    assert_eq!(book.json(&["show", "2026-10-01 12:00"])["snapshot"], 1);
+    assert_eq!(book.json(&["show", "2026-10-03 12:00"])["snapshot"], 3);
+    fs::remove_file(book.path("index/snapshots.json")).unwrap();
+    book.run(&["show", "2026-10-02 12:00"]).failed(13, &["snapshot 2 is lost"]);
+}
+
+#[tokio::test]
+async fn a_choice_that_fits_no_snapshot_is_no_empty_archive() {
+    let book = season().await;
+    let text = book.text(&["snapshots", "--tag", "nothing"]);
+    assert!(text.starts_with("no snapshot is like that"), "{text}");
 }
 
 #[tokio::test]

@@ -192,7 +192,12 @@ impl Listing {
                 message.push_str("; one that is damaged or lost may name it");
             }
             let finding = Finding::new(FindingKind::ChunkOrphaned, other.path(), message).of_bytes(other.bytes);
-            self.findings.push(finding.next("harmless: `tillvault prune` removes it"));
+            let next = match are_all_known {
+                true => "harmless: `tillvault prune` removes it",
+                // It may be all that is left of them: prune keeps it, and so should people.
+                false => "leave it until the snapshots are mended; what nobody needs then, `tillvault prune` removes",
+            };
+            self.findings.push(finding.next(next));
         }
     }
 }

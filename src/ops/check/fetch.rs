@@ -63,6 +63,11 @@ impl<'a> Remotes<'a> {
         None
     }
 
+    /// Whether some remote could not be asked for everything: what was not found may lie there.
+    pub(super) fn have_failed(&self) -> bool {
+        self.remotes.iter().any(|(_, failures)| failures.load(Ordering::Relaxed) > 0)
+    }
+
     fn warn(&self, message: String) {
         self.observer.event(Event::Warning { message });
     }

@@ -30,6 +30,7 @@ use crate::{
 /// The lock is our own: nobody else is writing.
 const HOLDS_LOCK: bool = true;
 const NOBODY: &str = "no remote has it: `tillvault snapshot` writes these rows anew if the till still has them";
+const UNKNOWN: &str = "not every remote could be read: run `tillvault check --repair` again when they answer";
 
 /// What became of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -111,9 +112,9 @@ pub async fn repair(
     }
     let mut outcome = outcome(examined, check, started);
     for finding in outcome.findings.iter_mut().filter(|finding| finding.kind == FindingKind::ChunkMissing) {
-        if act.done.iter().any(|done| done.path == finding.path) {
-            finding.next_step = Some(NOBODY.to_owned());
-        }
+        let mut reasons =
+            act.done.iter().filter(|done| done.path == finding.path).filter_map(|done| done.reason.clone());
+        finding.next_step = reasons.next().or_else(|| finding.next_step.take());
     }
     outcome.repaired = Some(act.done);
     Ok(outcome)
@@ -227,7 +228,8 @@ impl Act<'_> {
                 Ok(Some(bytes))
             }
             None => {
-                self.done.push(left(path, "no remote has a good copy"));
+                let reason = if self.remotes.have_failed() { UNKNOWN } else { "no remote has a good copy" };
+                self.done.push(left(path, reason));
                 Ok(None)
             }
         }
@@ -310,6 +312,7 @@ impl Act<'_> {
             self.observer.event(Event::Checked { files: 1, bytes: chunk.listed.name.bytes });
             let is_kept = chunk.is_there && (fetched.is_some() || !chunk.is_unreadable);
             let kept_as = if is_kept { Some(self.archive.set_aside(&path).await?) } else { None };
+            let reason = if remotes.have_failed() { UNKNOWN } else { NOBODY };
             done.push(match fetched {
                 Some(fetched) => {
                     self.archive.put_back(&path, fetched.bytes).await?;
@@ -320,9 +323,9 @@ impl Act<'_> {
                     result: RepairResult::SetAside,
                     from: None,
                     kept_as,
-                    reason: Some(NOBODY.to_owned()),
+                    reason: Some(reason.to_owned()),
                 },
-                None => left(&path, NOBODY),
+                None => left(&path, reason),
             });
         }
         drop(found);
