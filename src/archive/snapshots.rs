@@ -172,18 +172,25 @@ impl Archive {
         Ok(())
     }
 
-    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file must not keep today's rows out of the
-    /// archive.
+    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file, or one that the disk does not hand out,
+    /// must not keep today's rows out of the archive.
     ///
     /// # Errors
     /// `Store` when the folder cannot be listed or a newer tillvault wrote a snapshot.
     pub fn latest_readable(&self) -> Result<(Option<Snapshot>, Vec<Error>)> {
         let mut unreadable = Vec::new();
         for number in self.snapshot_numbers()?.into_iter().rev() {
-            match self.snapshot(number) {
+            let bytes = match self.snapshot_bytes(number) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    unreadable.push(error);
+                    continue;
+                }
+            };
+            match self.parse_snapshot(number, &bytes) {
                 Ok(snapshot) => return Ok((Some(snapshot), unreadable)),
-                Err(error) if error.kind() == Kind::Damage => unreadable.push(error),
-                Err(error) => return Err(error),
+                Err(Flawed { flaw: Flaw::Newer, error }) => return Err(error),
+                Err(Flawed { error, .. }) => unreadable.push(error),
             }
         }
         Ok((None, unreadable))
