@@ -59,12 +59,22 @@ impl Archive {
     /// Makes a new archive in `root`, which is created if need be, and opens it.
     ///
     /// # Errors
-    /// `Usage` when there is one already; `Store` when the folder cannot be written.
+    /// `Usage` when there is one already; `Damage` when there are snapshots without a header: a header of its own would make them
+    /// another archive's; `Store` when the folder cannot be written.
     pub fn create(root: &Path, site: &str) -> Result<Self> {
         let file = root.join(layout::HEADER_FILE);
         if file.exists() {
             return Err(Error::new(Kind::Usage, format!("there is an archive in {} already", root.display()))
                 .hint("use it as it is, or choose another folder"));
+        }
+        for folder in [layout::SNAPSHOTS, layout::JOURNAL] {
+            if entries(&root.join(folder))?.iter().any(|entry| is_numbered(entry)) {
+                return Err(Error::new(
+                    Kind::Damage,
+                    format!("{} holds an archive that has lost its {}", root.display(), layout::HEADER_FILE),
+                )
+                .hint("`tillvault check --repair` fetches it from a remote; else copy it back from another copy of the archive, or choose another folder"));
+            }
         }
         let cannot = |error| put::write_error(&root.display().to_string(), error);
         for folder in [root.to_owned(), root.join(layout::SNAPSHOTS), root.join(layout::TABLES)] {
@@ -268,6 +278,11 @@ impl Archive {
         let taken = folders.entry(plain.to_ascii_lowercase()).or_insert_with(|| plain.clone());
         Ok(if *taken == plain { plain } else { layout::folder_name_apart(table) })
     }
+}
+
+/// Whether this is a snapshot or a record of the journal.
+fn is_numbered(entry: &fs::DirEntry) -> bool {
+    entry.file_name().to_str().and_then(layout::snapshot_number).is_some()
 }
 
 fn local_store(root: &Path) -> Result<Arc<dyn ObjectStore>> {

@@ -306,6 +306,20 @@ async fn broken_snapshot_files_are_named() {
 }
 
 #[tokio::test]
+async fn a_folder_whose_header_is_lost_does_not_become_another_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::create(folder.path(), "Test").unwrap();
+    run(&archive, &[(&orders(), &order_rows(1..=10))]).await.unwrap();
+    let header = folder.path().join("tillvault-archive.json");
+    fs::remove_file(&header).unwrap();
+    let error = Archive::create(folder.path(), "Test").unwrap_err();
+    assert_eq!(error.kind(), Kind::Damage, "{error}");
+    assert!(error.next_step().unwrap().contains("check --repair"), "{error:?}");
+    assert!(!header.exists());
+    assert_eq!(Archive::open(folder.path()).unwrap_err().kind(), Kind::NoArchive);
+}
+
+#[tokio::test]
 async fn a_snapshot_is_never_overwritten_and_must_be_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::create(folder.path(), "Test").unwrap();
