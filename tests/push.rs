@@ -431,6 +431,24 @@ async fn another_snapshot_under_our_number_is_not_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_snapshot_of_the_same_length_does_not_count_as_ours() {
+    let site = Site::new().await;
+    snapshot(&site.archive, &[("Orders", 600)]).await;
+    site.push().await.unwrap();
+    snapshot(&site.archive, &[("Orders", 650), ("Tickets", 30)]).await;
+    let length = site.archive.snapshot_object(2).unwrap().bytes;
+    let foreign = site.mirror.join("snapshots/000002.json.zst");
+    std::fs::write(&foreign, vec![7; usize::try_from(length).unwrap()]).unwrap();
+    snapshot(&site.archive, &[("Orders", 700), ("Tickets", 30)]).await;
+    let error = site.push().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{}", chain(&error));
+    assert!(chain(&error).contains("something else as snapshots/000002"), "{}", chain(&error));
+    // The third would have been listed there without the tickets that the second brings.
+    assert!(!site.mirror.join("snapshots/000003.json.zst").exists());
+    assert!(site.push().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_down_is_exit_code_75() {
     let site = Site::new().await;
     snapshot(&site.archive, &[("Orders", 600)]).await;

@@ -68,7 +68,7 @@ impl Archive {
                 .hint("use it as it is, or choose another folder"));
         }
         for folder in [layout::SNAPSHOTS, layout::JOURNAL] {
-            if entries(&root.join(folder))?.iter().any(|entry| is_numbered(entry)) {
+            if entries(&root.join(folder))?.iter().any(is_numbered) {
                 return Err(Error::new(
                     Kind::Damage,
                     format!("{} holds an archive that has lost its {}", root.display(), layout::HEADER_FILE),

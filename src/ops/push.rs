@@ -5,7 +5,7 @@
 //! local file that is damaged is not mirrored, nor a snapshot that needs it, and the others go on; a remote that holds another archive is refused.
 //!
 //! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots; a third lists the journal's
-//! records, once there are any. What the remote holds follows from those lists alone; a chunk that is there although no listed
+//! records, once there are any; and a newest snapshot that was not pushed from this folder is read and compared. What the remote holds follows from those lists alone; a chunk that is there although no listed
 //! snapshot names it is found by its name.
 
 use std::{
@@ -202,10 +202,12 @@ fn left_over(plan: &PushPlan, left: u64, cause: Error) -> Error {
     error.caused_by(cause)
 }
 
-/// Finds out what the remote lacks. Changes nothing; costs two requests.
+/// Finds out what the remote lacks. Changes nothing; costs two requests, and one more when the newest snapshot there was not
+/// pushed from this folder.
 ///
 /// # Errors
-/// `Store` or `Credentials` when the remote cannot be read; `Refused` when it holds another archive; `Store` when a newer
+/// `Store` or `Credentials` when the remote cannot be read; `Refused` when it holds another archive, or a copy of this one that went
+/// its own way; `Store` when a newer
 /// tillvault wrote a local snapshot.
 pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
     let header_there = check_header(archive, remote).await?;
@@ -231,6 +233,9 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
         } else {
             lacking.push((number, ArchiveObject { path, bytes }));
         }
+    }
+    if let Some(newest) = present.last() {
+        check_same(archive, remote, *newest).await?;
     }
     let newest = present.iter().chain(lacking.iter().map(|(number, _)| number)).max().copied().unwrap_or(0);
     let ahead = there.keys().filter_map(|path| number_of(path)).max().filter(|ahead| *ahead > newest);
@@ -332,6 +337,24 @@ async fn check_header(archive: &Archive, remote: &Remote) -> Result<bool> {
         )
         .hint("check the remote's url; if a sign-in page stands between, sign in first")),
     }
+}
+
+/// Refuses a remote whose snapshot of that number is another one than ours of the same length: whoever builds on it would leave
+/// out chunks that the remote lacks. Parents vouch for those before it. What a push from here has seen or brought is not read again.
+async fn check_same(archive: &Archive, remote: &Remote, number: u64) -> Result<()> {
+    if archive.pushed().iter().any(|note| note.remote == remote.name && note.holds(number)) {
+        return Ok(());
+    }
+    let path = layout::snapshot_path(number);
+    let cannot = |error| store::failure(format!("cannot read {path} from remote {}", remote.name), error);
+    let theirs = remote.store.get(&Path::from(path.as_str())).await.map_err(cannot)?.bytes().await.map_err(cannot)?;
+    // A damaged one of ours says nothing of theirs.
+    if unless_damaged(archive.snapshot(number))?.is_none() || theirs == local_file(archive, &path).await? {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, format!("remote {} holds something else as {path}", remote.name)).hint(
+        "two machines may have written to copies of one archive, or an older copy of it was put back: give this one a folder of its own in the remote's url; if only the remote's file is damaged, remove it there",
+    ))
 }
 
 /// The objects of one folder of the remote: path and length.
