@@ -341,7 +341,7 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
     if !layout::is_folder(&entry.folder) {
         return Some(format!("has the folder {:?}", entry.folder));
     }
-    if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {
+    if entry.chunks.iter().map(|chunk| u128::from(chunk.rows)).sum::<u128>() != u128::from(entry.rows) {
         return Some("has other rows than its chunks".into());
     }
     let mut before = None;

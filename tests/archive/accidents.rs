@@ -289,7 +289,16 @@ async fn broken_snapshot_files_are_named() {
         (compressed(&text.replacen("\"lo\":1,", "", 1)), Kind::Damage, "has the block"),
         (compressed(&text.replacen("\"block\"", "\"encryption\":\"x\",\"block\"", 1)), Kind::Store, "encrypted"),
     ];
-    for (bytes, kind, word) in cases {
+    // Sums that no number holds.
+    let mut vast: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let entry = &mut vast["tables"][0];
+    entry["rows"] = 1.into();
+    entry["chunks"][0]["rows"] = u64::MAX.into();
+    let mut second = entry["chunks"][0].clone();
+    second["rows"] = 2.into();
+    entry["chunks"].as_array_mut().unwrap().push(second);
+    let vast = (compressed(&vast.to_string()), Kind::Damage, "other rows than its chunks");
+    for (bytes, kind, word) in cases.into_iter().chain([vast]) {
         fs::write(path(3), bytes).unwrap();
         let error = archive.latest().unwrap_err();
         assert!(error.kind() == kind && error.message().contains(word), "{word}: {error:?}");
