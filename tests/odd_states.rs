@@ -69,6 +69,26 @@ fn a_damaged_or_lost_newest_snapshot_does_not_keep_todays_rows_out() {
 }
 
 #[test]
+fn a_newest_snapshot_that_the_disk_does_not_hand_out_does_not_keep_todays_rows_out() {
+    let site = Site::with_days(1);
+    for _ in 0..2 {
+        site.json(&["snapshot", "--always"]);
+    }
+    // Reading a folder fails, as reading a bad sector does.
+    let file = site.archive().join("snapshots/000002.json.zst");
+    let good = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let ran = site.run(&["snapshot", "--json"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    assert!(ran.stderr.contains("000002.json.zst"), "{}", ran.stderr);
+    assert_eq!(ran.json()["snapshot"], 3);
+    fs::remove_dir(&file).unwrap();
+    fs::write(&file, &good).unwrap();
+    tillvault::archive::Archive::open(&site.archive()).unwrap().verify_chain().unwrap();
+}
+
+#[test]
 fn an_index_that_cannot_be_written_is_a_warning() {
     let site = Site::with_days(0);
     fs::create_dir_all(site.archive().join("index/snapshots.json")).unwrap();

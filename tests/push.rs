@@ -431,6 +431,24 @@ async fn another_snapshot_under_our_number_is_not_touched() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_snapshot_of_the_same_length_does_not_count_as_ours() {
+    let site = Site::new().await;
+    snapshot(&site.archive, &[("Orders", 600)]).await;
+    site.push().await.unwrap();
+    snapshot(&site.archive, &[("Orders", 650), ("Tickets", 30)]).await;
+    let length = site.archive.snapshot_object(2).unwrap().bytes;
+    let foreign = site.mirror.join("snapshots/000002.json.zst");
+    std::fs::write(&foreign, vec![7; usize::try_from(length).unwrap()]).unwrap();
+    snapshot(&site.archive, &[("Orders", 700), ("Tickets", 30)]).await;
+    let error = site.push().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{}", chain(&error));
+    assert!(chain(&error).contains("something else as snapshots/000002"), "{}", chain(&error));
+    // The third would have been listed there without the tickets that the second brings.
+    assert!(!site.mirror.join("snapshots/000003.json.zst").exists());
+    assert!(site.push().await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_down_is_exit_code_75() {
     let site = Site::new().await;
     snapshot(&site.archive, &[("Orders", 600)]).await;
@@ -457,6 +475,54 @@ async fn a_damaged_chunk_is_not_mirrored() {
     let error = site.push().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Damage, "{}", chain(&error));
     assert!(count_snapshots(&site.remote()).await.unwrap() == 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_damaged_does_not_keep_later_snapshots_from_the_mirror() {
+    let site = Site::new().await;
+    snapshot(&site.archive, &[("Orders", 600)]).await;
+    site.push().await.unwrap();
+    snapshot(&site.archive, &[("Orders", 650), ("Tickets", 9_000)]).await;
+    snapshot(&site.archive, &[("Orders", 700), ("Tickets", 9_000)]).await;
+    let objects = |number| site.archive.chunk_objects(&site.archive.snapshot(number).unwrap());
+    let later = objects(3);
+    let alone = objects(2).into_iter().find(|chunk| !later.contains(chunk)).unwrap();
+    let mirrored = |number: u64| site.mirror.join(format!("snapshots/{number:06}.json.zst")).exists();
+    let damaged = async || {
+        let error = site.push().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Damage, "{}", chain(&error));
+        site.assert_snapshots_complete();
+    };
+    // A chunk that only the second snapshot needs is lost: the third brings the rest.
+    let file = site.archive.root().join(&alone.path);
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    damaged().await;
+    assert!(!mirrored(2) && mirrored(3));
+    damaged().await;
+    std::fs::write(&file, whole).unwrap();
+    site.push().await.unwrap();
+    site.assert_mirrored();
+
+    // The newest that the remote holds, and one that it lacks, cannot be read here.
+    snapshot(&site.archive, &[("Orders", 750), ("Tickets", 9_000)]).await;
+    snapshot(&site.archive, &[("Orders", 800), ("Tickets", 9_000)]).await;
+    let file = |number: u64| site.archive.root().join(format!("snapshots/{number:06}.json.zst"));
+    let good = [3, 4].map(|number| std::fs::read(file(number)).unwrap());
+    for (number, good) in [3, 4].into_iter().zip(&good) {
+        let mut torn = good.clone();
+        torn[20] ^= 1;
+        std::fs::write(file(number), torn).unwrap();
+    }
+    let error = site.push().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Damage, "{}", chain(&error));
+    assert!(!mirrored(4) && mirrored(5));
+    for (number, good) in [3, 4].into_iter().zip(good) {
+        std::fs::write(file(number), good).unwrap();
+    }
+    site.assert_snapshots_complete();
+    site.push().await.unwrap();
+    site.assert_mirrored();
 }
 
 #[derive(Default)]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     flaw::{Flaw, Flawed},
     folder::{Archive, check_format, entries},
+    index::Index,
     layout, put,
     snapshot::{FORMAT, Snapshot, SnapshotKind},
     snapshots::{compress, decompress},
@@ -93,7 +94,8 @@ pub struct Forgotten {
 pub struct Journal {
     tags: BTreeMap<u64, Vec<String>>,
     forgotten: BTreeMap<u64, Forgotten>,
-    last: Option<(u64, String)>,
+    /// BLAKE3 of every record's file, from the first on.
+    hashes: Vec<String>,
 }
 
 impl Journal {
@@ -118,11 +120,32 @@ impl Journal {
     /// Number and BLAKE3 of the newest record.
     #[must_use]
     pub fn newest(&self) -> Option<(u64, &str)> {
-        self.last.as_ref().map(|(number, hash)| (*number, hash.as_str()))
+        self.hashes.last().map(|hash| (self.hashes.len() as u64, hash.as_str()))
+    }
+
+    /// BLAKE3 of the file of a record.
+    fn hash(&self, record: u64) -> Option<&str> {
+        let at = usize::try_from(record.checked_sub(1)?).ok()?;
+        self.hashes.get(at).map(String::as_str)
+    }
+
+    /// Whether the index knows a record that is not this journal's: one that is lost, or another of that number.
+    ///
+    /// # Errors
+    /// `Damage` when it does. To go on from here would hide what that record says, and its loss.
+    pub(super) fn check_witness(&self, index: Option<&Index>) -> Result<()> {
+        let Some(known) = index.and_then(|index| index.journal.as_ref()) else { return Ok(()) };
+        let path = layout::record_path(known.record);
+        let what = match self.hash(known.record) {
+            Some(hash) if hash == known.hash => return Ok(()),
+            Some(_) => format!("{path} is not the one that the index knows"),
+            None => format!("{path} is lost: the index knows it, and it is not there"),
+        };
+        Err(Error::new(Kind::Damage, what).hint(FROM_A_REMOTE))
     }
 
     fn take_in(&mut self, record: Record, hash: String) {
-        self.last = Some((record.record, hash));
+        self.hashes.push(hash);
         if let Some(tagging) = record.tag {
             self.tags.insert(tagging.snapshot, tagging.tags);
         }
@@ -136,7 +159,8 @@ impl Archive {
     /// Reads the journal.
     ///
     /// # Errors
-    /// `Damage` when a record is missing or cannot be read for what it should be; `Store` when a newer tillvault wrote one.
+    /// `Damage` when a record is missing, cannot be read for what it should be or does not follow the one before; `Store` when a
+    /// newer tillvault wrote one.
     pub fn journal(&self) -> Result<Journal> {
         let mut journal = Journal::default();
         for (expected, number) in (1..).zip(self.record_numbers()?) {
@@ -148,6 +172,14 @@ impl Archive {
                 .hint(FROM_A_REMOTE));
             }
             let (record, hash) = self.record(number)?;
+            if record.parent.as_deref() != journal.newest().map(|(_, hash)| hash) {
+                let path = layout::record_path(number);
+                return Err(Error::new(
+                    Kind::Damage,
+                    format!("{path} does not follow the record before it: one of the two was altered or exchanged"),
+                )
+                .hint(FROM_A_REMOTE));
+            }
             journal.take_in(record, hash);
         }
         Ok(journal)
@@ -207,15 +239,17 @@ impl Archive {
     /// Adds a record. Call it under [`Archive::lock`], with the journal as read under that lock.
     ///
     /// # Errors
-    /// `Busy` when another record came in between; `Store` when it cannot be written.
+    /// `Busy` when another record came in between; `Damage` when the index knows a record that is lost; `Store` when it cannot be
+    /// written.
     pub async fn write_record(
         &self,
         journal: &mut Journal,
         tag: Option<Tagging>,
         forget: Option<Forgetting>,
     ) -> Result<()> {
-        let (number, parent) = match &journal.last {
-            Some((number, hash)) => (number + 1, Some(hash.clone())),
+        journal.check_witness(self.index().as_ref())?;
+        let (number, parent) = match journal.newest() {
+            Some((number, hash)) => (number + 1, Some(hash.to_owned())),
             None => (1, None),
         };
         let record = Record {

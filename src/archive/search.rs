@@ -28,7 +28,9 @@ impl Archive {
         wanted: impl Fn(&ArrayRef) -> Result<bool>,
     ) -> Result<Option<RecordBatch>> {
         let bytes = self.chunk_bytes(table, chunk)?;
-        if table.table.column(column).is_none() || !holds(&bytes, column, &wanted)? {
+        let broken = || format!("a chunk of table {} is not a readable Parquet file", table.table.name);
+        let is_wanted = || parquet::guarded(broken, || holds(&bytes, column, &wanted));
+        if table.table.column(column).is_none() || !is_wanted()? {
             return Ok(None);
         }
         parquet::decode(bytes, &table.table).map(Some)

@@ -201,7 +201,7 @@ impl Snapshot {
     /// Rows in all tables.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.tables.iter().map(|table| table.rows).sum()
+        self.tables.iter().fold(0, |rows, table| rows.saturating_add(table.rows))
     }
 
     /// The entry of a table by its display name (`Tickets`, `other.Things`), exact case.

@@ -172,18 +172,25 @@ impl Archive {
         Ok(())
     }
 
-    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file must not keep today's rows out of the
-    /// archive.
+    /// The newest snapshot that can be read, and why newer ones cannot: a damaged file, or one that the disk does not hand out,
+    /// must not keep today's rows out of the archive.
     ///
     /// # Errors
     /// `Store` when the folder cannot be listed or a newer tillvault wrote a snapshot.
     pub fn latest_readable(&self) -> Result<(Option<Snapshot>, Vec<Error>)> {
         let mut unreadable = Vec::new();
         for number in self.snapshot_numbers()?.into_iter().rev() {
-            match self.snapshot(number) {
+            let bytes = match self.snapshot_bytes(number) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    unreadable.push(error);
+                    continue;
+                }
+            };
+            match self.parse_snapshot(number, &bytes) {
                 Ok(snapshot) => return Ok((Some(snapshot), unreadable)),
-                Err(error) if error.kind() == Kind::Damage => unreadable.push(error),
-                Err(error) => return Err(error),
+                Err(Flawed { flaw: Flaw::Newer, error }) => return Err(error),
+                Err(Flawed { error, .. }) => unreadable.push(error),
             }
         }
         Ok((None, unreadable))
@@ -334,7 +341,7 @@ fn inconsistent_table(entry: &TableEntry) -> Option<String> {
     if !layout::is_folder(&entry.folder) {
         return Some(format!("has the folder {:?}", entry.folder));
     }
-    if entry.chunks.iter().map(|chunk| chunk.rows).sum::<u64>() != entry.rows {
+    if entry.chunks.iter().map(|chunk| u128::from(chunk.rows)).sum::<u128>() != u128::from(entry.rows) {
         return Some("has other rows than its chunks".into());
     }
     let mut before = None;

@@ -42,7 +42,8 @@ pub enum RowFlaw {
 /// The rules that the rows in `file` break, each with what was found. None: the chunk is what the snapshot says.
 #[must_use]
 pub fn verify_rows(file: Bytes, table: &Table, ladder: &Ladder, chunk: &Chunk) -> Vec<(RowFlaw, String)> {
-    let mut flaws = match columns(&file, table) {
+    let broken = || format!("a chunk of table {} is not a readable Parquet file", table.name);
+    let mut flaws = match parquet::guarded(broken, || columns(&file, table)) {
         Ok(flaws) => flaws,
         Err(error) => return vec![(RowFlaw::Undecodable, in_words(&error))],
     };
@@ -267,6 +268,20 @@ mod tests {
         };
         let file = parquet::encode(&empty(&before), &before).unwrap();
         assert_eq!(flaws(&file, &after, &Ladder::Whole, &chunk(&empty(&after), Block::Whole {})), []);
+    }
+
+    #[test]
+    fn a_file_that_was_made_to_break_the_decoder_is_a_flaw_and_no_panic() {
+        let rows = rows(&(1..=40).collect::<Vec<_>>());
+        let file = parquet::encode(&rows, &orders()).unwrap();
+        let (narrow, said) = (table(&[("Id", "int")], &["Id"]), chunk(&rows, BLOCK));
+        for at in 0..file.len() {
+            for bit in 0..8 {
+                let mut bad = file.to_vec();
+                bad[at] ^= 1 << bit;
+                assert!(!flaws(&bad.into(), &narrow, &range(), &said).is_empty(), "byte {at}, bit {bit}");
+            }
+        }
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //!
 //! First the plan ([`plan_push`]), as data; then the act. Promises: a snapshot is uploaded only after every chunk it names, so one
 //! that can be listed is complete; nothing on the remote is overwritten; a push that was killed is taken up where it ended; a
-//! local file that is damaged is not mirrored; a remote that holds another archive is refused.
+//! local file that is damaged is not mirrored, nor a snapshot that needs it, and the others go on; a remote that holds another archive is refused.
 //!
 //! A push with nothing to do costs two requests: the remote's archive file and the list of its snapshots; a third lists the journal's
-//! records, once there are any. What the remote holds follows from those lists alone; a chunk that is there although no listed
+//! records, once there are any; and a newest snapshot that was not pushed from this folder is read and compared. What the remote holds follows from those lists alone; a chunk that is there although no listed
 //! snapshot names it is found by its name.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -21,7 +24,7 @@ use object_store::{ObjectStoreExt, path::Path};
 use serde::Serialize;
 
 use crate::{
-    archive::{Archive, ArchiveObject, layout},
+    archive::{Archive, ArchiveObject, layout, snapshot::Snapshot},
     config::RemoteConfig,
     error::{Error, Kind, OrFail, Result},
     observe::{Event, SharedObserver},
@@ -63,7 +66,9 @@ pub struct PushPlan {
     /// Local snapshots that the remote holds, ascending.
     pub present: Vec<u64>,
     /// Snapshots it lacks, ascending.
-    pub steps: Vec<PushStep>,
+    pub steps: VecDeque<PushStep>,
+    /// Snapshots it lacks whose local files are damaged, ascending. They are not uploaded.
+    pub damaged: Vec<u64>,
     /// Records of the journal, ascending; they go last.
     pub records: Vec<ArchiveObject>,
     /// The newest snapshot of the remote, when it is newer than every local one.
@@ -134,7 +139,7 @@ pub async fn push_to(
 ///
 /// # Errors
 /// As [`plan_push`]; `Busy` when another push is under way; `Store` or `Credentials` when an upload fails, with the number of objects left in the message; `Damage`
-/// when a local file is not what its name says. What was uploaded before stays, and the next push goes on from there.
+/// when a local file is not what its name says: then all that does not need it was uploaded. What was uploaded before stays, and the next push goes on from there.
 pub async fn push(
     archive: &Archive,
     remote: &Remote,
@@ -152,20 +157,25 @@ pub async fn push(
             ),
         });
     }
+    for number in &plan.damaged {
+        let message =
+            format!("snapshot {number} is damaged and is not pushed to {}: run `tillvault check`", plan.remote);
+        observer.event(Event::Warning { message });
+    }
     observer.event(Event::Phase { name: "push", total: Some(plan.count()) });
-    let run =
-        Push { archive, remote, observer, done: AtomicU64::new(0), sent: AtomicU64::new(0), bytes: AtomicU64::new(0) };
+    let done = Mutex::new(HashSet::new());
+    let run = Push { archive, remote, observer, done, sent: AtomicU64::new(0), bytes: AtomicU64::new(0) };
     if !options.dry_run {
         let mut there = plan.present.clone();
         let acted = run.act(&plan, &mut there).await;
         note_pushed(archive, &plan.remote, &there, observer).await;
-        acted.map_err(|error| left_over(&plan, run.done(), error))?;
+        acted.map_err(|error| left_over(&plan, run.left(&plan), error))?;
     }
     Ok(PushOutcome {
-        uploaded: run.sent.into_inner(),
-        bytes: run.bytes.into_inner(),
+        uploaded: run.sent.load(Ordering::Relaxed),
+        bytes: run.bytes.load(Ordering::Relaxed),
         requests: remote.requests.total() - requests,
-        backlog: plan.count() - run.done.into_inner(),
+        backlog: run.left(&plan),
         seconds: started.elapsed().as_secs_f64(),
         remote: remote.name.clone(),
     })
@@ -180,8 +190,7 @@ async fn note_pushed(archive: &Archive, remote: &str, there: &[u64], observer: &
 }
 
 /// The error of a push that stopped: kind and hint of its cause, and how much is left.
-fn left_over(plan: &PushPlan, done: u64, cause: Error) -> Error {
-    let left = plan.count() - done;
+fn left_over(plan: &PushPlan, left: u64, cause: Error) -> Error {
     let message = format!("push to {} stopped with {left} of {} objects still to upload", plan.remote, plan.count());
     let mut error = Error::new(cause.kind(), message);
     if let Some(hint) = cause.next_step() {
@@ -193,11 +202,13 @@ fn left_over(plan: &PushPlan, done: u64, cause: Error) -> Error {
     error.caused_by(cause)
 }
 
-/// Finds out what the remote lacks. Changes nothing; costs two requests.
+/// Finds out what the remote lacks. Changes nothing; costs two requests, and one more when the newest snapshot there was not
+/// pushed from this folder.
 ///
 /// # Errors
-/// `Store` or `Credentials` when the remote cannot be read; `Refused` when it holds another archive; `Damage` when a local
-/// snapshot cannot be read.
+/// `Store` or `Credentials` when the remote cannot be read; `Refused` when it holds another archive, or a copy of this one that went
+/// its own way; `Store` when a newer
+/// tillvault wrote a local snapshot.
 pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
     let header_there = check_header(archive, remote).await?;
     let there = list(remote, layout::SNAPSHOTS).await?;
@@ -223,6 +234,9 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
             lacking.push((number, ArchiveObject { path, bytes }));
         }
     }
+    if let Some(newest) = present.last() {
+        check_same(archive, remote, *newest).await?;
+    }
     let newest = present.iter().chain(lacking.iter().map(|(number, _)| number)).max().copied().unwrap_or(0);
     let ahead = there.keys().filter_map(|path| number_of(path)).max().filter(|ahead| *ahead > newest);
     let header = match header_there {
@@ -233,8 +247,8 @@ pub async fn plan_push(archive: &Archive, remote: &Remote) -> Result<PushPlan> {
         }
     };
     let records = lacking_records(archive, remote).await?;
-    let steps = steps(archive, &present, lacking)?;
-    Ok(PushPlan { remote: remote.name.clone(), header, present, steps, records, ahead })
+    let (steps, damaged) = steps(archive, &present, lacking)?;
+    Ok(PushPlan { remote: remote.name.clone(), header, present, steps, damaged, records, ahead })
 }
 
 /// Records of the journal that the remote lacks.
@@ -256,22 +270,41 @@ async fn lacking_records(archive: &Archive, remote: &Remote) -> Result<Vec<Archi
 
 /// Orders the work. A chunk belongs to the first lacking snapshot that names it, unless the remote's snapshot just before that
 /// one names it already. (A chunk that only older snapshots name has been away from the till for a while; the upload finds it.)
-fn steps(archive: &Archive, present: &[u64], lacking: Vec<(u64, ArchiveObject)>) -> Result<Vec<PushStep>> {
+/// Returns the snapshots whose files are damaged apart.
+fn steps(
+    archive: &Archive,
+    present: &[u64],
+    lacking: Vec<(u64, ArchiveObject)>,
+) -> Result<(VecDeque<PushStep>, Vec<u64>)> {
     let mut known: HashSet<String> = HashSet::new();
     let mut seen = HashSet::new();
-    let mut steps = Vec::with_capacity(lacking.len());
+    let (mut steps, mut damaged) = (VecDeque::with_capacity(lacking.len()), Vec::new());
     for (number, file) in lacking {
         let before = present.partition_point(|there| *there < number);
         if let Some(before) = before.checked_sub(1).map(|index| present[index])
             && seen.insert(before)
+            // What a damaged one has brought is found by its name.
+            && let Some(before) = unless_damaged(archive.snapshot(before))?
         {
-            known.extend(archive.chunk_objects(&archive.snapshot(before)?).into_iter().map(|object| object.path));
+            known.extend(archive.chunk_objects(&before).into_iter().map(|object| object.path));
         }
-        let mut chunks = archive.chunk_objects(&archive.snapshot(number)?);
+        let Some(snapshot) = unless_damaged(archive.snapshot(number))? else {
+            damaged.push(number);
+            continue;
+        };
+        let mut chunks = archive.chunk_objects(&snapshot);
         chunks.retain(|chunk| known.insert(chunk.path.clone()));
-        steps.push(PushStep { snapshot: number, chunks, file });
+        steps.push_back(PushStep { snapshot: number, chunks, file });
     }
-    Ok(steps)
+    Ok((steps, damaged))
+}
+
+fn unless_damaged(read: Result<Snapshot>) -> Result<Option<Snapshot>> {
+    match read {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(error) if error.kind() == Kind::Damage => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the remote has this archive's header. Another archive's is refused.
@@ -306,6 +339,24 @@ async fn check_header(archive: &Archive, remote: &Remote) -> Result<bool> {
     }
 }
 
+/// Refuses a remote whose snapshot of that number is another one than ours of the same length: whoever builds on it would leave
+/// out chunks that the remote lacks. Parents vouch for those before it. What a push from here has seen or brought is not read again.
+async fn check_same(archive: &Archive, remote: &Remote, number: u64) -> Result<()> {
+    if archive.pushed().iter().any(|note| note.remote == remote.name && note.holds(number)) {
+        return Ok(());
+    }
+    let path = layout::snapshot_path(number);
+    let cannot = |error| store::failure(format!("cannot read {path} from remote {}", remote.name), error);
+    let theirs = remote.store.get(&Path::from(path.as_str())).await.map_err(cannot)?.bytes().await.map_err(cannot)?;
+    // A damaged one of ours says nothing of theirs.
+    if unless_damaged(archive.snapshot(number))?.is_none() || theirs == local_file(archive, &path).await? {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Refused, format!("remote {} holds something else as {path}", remote.name)).hint(
+        "two machines may have written to copies of one archive, or an older copy of it was put back: give this one a folder of its own in the remote's url; if only the remote's file is damaged, remove it there",
+    ))
+}
+
 /// The objects of one folder of the remote: path and length.
 async fn list(remote: &Remote, folder: &str) -> Result<HashMap<String, u64>> {
     let listed = remote.store.list_with_delimiter(Some(&Path::from(folder))).await;
@@ -331,7 +382,7 @@ async fn local_file(archive: &Archive, path: &str) -> Result<Bytes> {
             Err(Error::new(Kind::Damage, format!("{} is missing from the archive", file.display()))
                 .hint("`tillvault check --repair` fetches it from a remote that has it; else copy it back from another copy of the archive"))
         }
-        Err(error) => Err(Error::new(Kind::Store, format!("cannot read {}", file.display())).caused_by(error)),
+        Err(error) => Err(Error::new(Kind::Damage, format!("cannot read {}", file.display())).caused_by(error)),
     }
 }
 
@@ -340,37 +391,56 @@ struct Push<'a> {
     archive: &'a Archive,
     remote: &'a Remote,
     observer: &'a SharedObserver,
-    /// Objects that are on the remote now: sent, or found there.
-    done: AtomicU64,
+    /// Paths of the objects that are on the remote now: sent, or found there.
+    done: Mutex<HashSet<String>>,
     sent: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl Push<'_> {
-    fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
+    /// How many objects of the plan are not on the remote.
+    fn left(&self, plan: &PushPlan) -> u64 {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.objects().filter(|object| !done.contains(&object.path)).count() as u64
     }
 
-    /// Uploads, and adds to `there` each snapshot that is on the remote from now on.
+    /// Uploads, and adds to `there` each snapshot that is on the remote from now on. Damage keeps only those back that need
+    /// what is damaged, and is reported at the end.
     async fn act(&self, plan: &PushPlan, there: &mut Vec<u64>) -> Result<()> {
         if let Some(header) = &plan.header {
             self.upload(header).await?;
         }
         let found = self.found_chunks(plan).await?;
-        for step in &plan.steps {
-            let (present, wanted): (Vec<_>, Vec<_>) =
-                step.chunks.iter().partition(|chunk| found.get(&chunk.path) == Some(&chunk.bytes));
-            for chunk in present {
-                self.note(chunk, Stored::Present);
+        let mut damage = plan.damaged.first().and_then(|number| self.archive.snapshot(*number).err());
+        let mut steps_left = plan.steps.clone();
+        while let Some(step) = steps_left.pop_front() {
+            match self.step(&step, &found).await {
+                Ok(()) => there.push(step.snapshot),
+                Err(error) if error.kind() == Kind::Damage => {
+                    damage.get_or_insert(error);
+                    // What it did not bring, those after it have to.
+                    there.sort_unstable();
+                    let lacking = steps_left.into_iter().map(|step| (step.snapshot, step.file)).collect();
+                    (steps_left, _) = steps(self.archive, there, lacking)?;
+                }
+                Err(error) => return Err(error),
             }
-            self.upload_all(&wanted).await?;
-            self.upload(&step.file).await?;
-            there.push(step.snapshot);
         }
         for record in &plan.records {
             self.upload(record).await?;
         }
-        Ok(())
+        damage.map_or(Ok(()), Err)
+    }
+
+    /// Uploads a snapshot after its chunks.
+    async fn step(&self, step: &PushStep, found: &HashMap<String, u64>) -> Result<()> {
+        let (present, wanted): (Vec<_>, Vec<_>) =
+            step.chunks.iter().partition(|chunk| found.get(&chunk.path) == Some(&chunk.bytes));
+        for chunk in present {
+            self.note(chunk, Stored::Present);
+        }
+        self.upload_all(&wanted).await?;
+        self.upload(&step.file).await
     }
 
     /// What lies already in the folders that get many chunks: an interrupted push leaves chunks without their snapshot.
@@ -430,7 +500,7 @@ impl Push<'_> {
             Stored::Uploaded => object.bytes,
             Stored::Present => 0,
         };
-        self.done.fetch_add(1, Ordering::Relaxed);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(object.path.clone());
         self.sent.fetch_add(u64::from(stored == Stored::Uploaded), Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.observer.event(Event::Uploaded { name: object.path.clone(), bytes });

@@ -308,7 +308,16 @@ async fn broken_snapshot_files_are_named() {
         (compressed(&text.replacen("\"lo\":1,", "", 1)), Kind::Damage, "has the block"),
         (compressed(&text.replacen("\"block\"", "\"encryption\":\"x\",\"block\"", 1)), Kind::Store, "encrypted"),
     ];
-    for (bytes, kind, word) in cases {
+    // Sums that no number holds.
+    let mut vast: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let entry = &mut vast["tables"][0];
+    entry["rows"] = 1.into();
+    entry["chunks"][0]["rows"] = u64::MAX.into();
+    let mut second = entry["chunks"][0].clone();
+    second["rows"] = 2.into();
+    entry["chunks"].as_array_mut().unwrap().push(second);
+    let vast = (compressed(&vast.to_string()), Kind::Damage, "other rows than its chunks");
+    for (bytes, kind, word) in cases.into_iter().chain([vast]) {
         fs::write(path(3), bytes).unwrap();
         let error = archive.latest().unwrap_err();
         assert!(error.kind() == kind && error.message().contains(word), "{word}: {error:?}");
@@ -322,6 +331,20 @@ async fn broken_snapshot_files_are_named() {
     fs::write(path(2), compressed(&text.replacen("\"snapshot\":3", "\"snapshot\":2", 1))).unwrap();
     assert!(archive.verify_chain().unwrap_err().message().contains("does not follow"));
     assert_eq!(archive.snapshot(9).unwrap_err().kind(), Kind::Usage);
+}
+
+#[tokio::test]
+async fn a_folder_whose_header_is_lost_does_not_become_another_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::create(folder.path(), "Test").unwrap();
+    run(&archive, &[(&orders(), &order_rows(1..=10))]).await.unwrap();
+    let header = folder.path().join("tillvault-archive.json");
+    fs::remove_file(&header).unwrap();
+    let error = Archive::create(folder.path(), "Test").unwrap_err();
+    assert_eq!(error.kind(), Kind::Damage, "{error}");
+    assert!(error.next_step().unwrap().contains("check --repair"), "{error:?}");
+    assert!(!header.exists());
+    assert_eq!(Archive::open(folder.path()).unwrap_err().kind(), Kind::NoArchive);
 }
 
 #[tokio::test]

@@ -3,11 +3,17 @@
 use std::fs;
 
 use tillvault::{
-    archive::Archive,
+    archive::{
+        Archive,
+        journal::{Journal, Tagging},
+    },
     error::Kind,
     model::keep::{Count, KeepRules},
     observe::silent,
-    ops::forget::{Choice, forget},
+    ops::{
+        forget::{Choice, forget},
+        tag::{TagOptions, tag},
+    },
 };
 
 use crate::support::{Say, answers, at, everything, forget_with, history, last, numbers, options};
@@ -178,6 +184,55 @@ async fn nothing_is_forgotten_while_something_cannot_be_read() {
         fs::write(folder.path().join(name), &whole[name]).unwrap();
     }
     assert_eq!(forget_with(&archive, &last(1)).await.forgotten, [1, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_lost_or_foreign_record_stops_what_rests_on_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = history(folder.path(), &days(4)).await;
+    let give = async |snapshot: u64, word: &str| {
+        let options = TagOptions { add: vec![word.into()], ..TagOptions::default() };
+        tag(&archive, &archive.snapshot(snapshot).unwrap(), &options).await
+    };
+    for (snapshot, word) in [(1, "b"), (2, "gold"), (3, "b")] {
+        give(snapshot, word).await.unwrap();
+    }
+    let whole = everything(folder.path());
+    // A copy of the archive went its own way after the first record.
+    let copy = tempfile::tempdir().unwrap();
+    for (name, bytes) in whole.iter().filter(|(name, _)| !name.contains('/')) {
+        fs::write(copy.path().join(name), bytes).unwrap();
+    }
+    let other = Archive::open(copy.path()).unwrap();
+    let mut journal = Journal::default();
+    for snapshot in [7, 8, 9] {
+        other.write_record(&mut journal, Some(Tagging { snapshot, tags: Vec::new() }), None).await.unwrap();
+    }
+    let foreign = everything(copy.path());
+    let rules = KeepRules { tags: ["gold".to_owned()].into(), ..KeepRules::default() };
+    let record = |number: u32| format!("journal/{number:06}.json.zst");
+    let cases: [&[(u32, bool)]; 5] =
+        [&[(3, false)], &[(2, false), (3, false)], &[(1, false), (2, false), (3, false)], &[(2, true)], &[(3, true)]];
+    for case in cases {
+        for (number, is_foreign) in case {
+            let path = folder.path().join(record(*number));
+            fs::remove_file(&path).unwrap();
+            if *is_foreign {
+                fs::write(path, &foreign[&record(*number)]).unwrap();
+            }
+        }
+        let damaged = everything(folder.path());
+        let error = forget(&archive, &options(Choice::Rules(rules.clone())), &silent()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Damage, "{case:?}: {error}");
+        // Another record in the place of the lost one would hide the loss.
+        assert_eq!(give(4, "new").await.unwrap_err().kind(), Kind::Damage, "{case:?}");
+        assert_eq!(everything(folder.path()), damaged);
+        for (number, _) in case {
+            fs::write(folder.path().join(record(*number)), &whole[&record(*number)]).unwrap();
+        }
+    }
+    let outcome = forget_with(&archive, &options(Choice::Rules(rules))).await;
+    assert_eq!(outcome.forgotten, [1, 3]);
 }
 
 #[tokio::test]

@@ -188,10 +188,17 @@ fn fewer<'a>(values: impl Iterator<Item = &'a [u8]>, enough: usize) -> bool {
 /// `Damage` when the bytes are not such a file.
 pub fn decode(file: Bytes, table: &Table) -> Result<RecordBatch> {
     let broken = || format!("a chunk of table {} is not a readable Parquet file", table.name);
-    // The library panics over some damaged headers. Nothing that it may leave half done outlives the call.
-    let found = catch_unwind(AssertUnwindSafe(|| read(file, broken)))
-        .unwrap_or_else(|_| Err(Error::new(Kind::Damage, broken())))?;
+    let found = guarded(broken, || read(file, broken))?;
     declared(&found, table)
+}
+
+/// What `read` gives of a file, or `broken` as an error: the library panics over some damaged headers. Nothing that it may leave
+/// half done outlives the call.
+///
+/// # Errors
+/// `Damage` in place of a panic; else as `read`.
+pub(super) fn guarded<T>(broken: impl Fn() -> String, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(Error::new(Kind::Damage, broken())))
 }
 
 /// The rows with the types and columns of the file.

@@ -120,7 +120,7 @@ impl Uses {
     /// Number of chunks, and their length together.
     pub(super) fn total(&self) -> (u64, u64) {
         let names = self.folders.values().flat_map(|uses| uses.chunks.keys());
-        names.fold((0, 0), |(count, bytes), name| (count + 1, bytes + name.bytes))
+        names.fold((0, 0), |(count, bytes), name| (count + 1, u64::saturating_add(bytes, name.bytes)))
     }
 }
 
