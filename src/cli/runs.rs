@@ -56,7 +56,7 @@ fn rendered(outcome: &RunOutcome) -> Result<Rendered> {
     Ok(match &outcome.error {
         Some(error) => {
             let mut complaint = error_as_text(error);
-            for message in outcome.failures.iter().skip(1) {
+            for message in outcome.failures.iter().filter(|message| *message != error.message()) {
                 complaint.push_str(&format!("tillvault: {message}\n"));
             }
             Rendered { complaint, ..rendered }.with_code(error.exit_code())

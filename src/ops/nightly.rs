@@ -41,7 +41,7 @@ pub struct RunOutcome {
     /// What failed after the archive was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
-    /// The first of those failures; decides the exit code.
+    /// The first of those failures, or the first damage; decides the exit code.
     #[serde(skip)]
     pub error: Option<Error>,
 }
@@ -87,9 +87,13 @@ impl RunOutcome {
         }
     }
 
+    /// The first failure decides how the run ends, unless a later one is damage: a remote that is off must not hide it.
     fn failed(&mut self, error: Error) {
         self.failures.push(error.message().to_owned());
-        self.error.get_or_insert(error);
+        match &self.error {
+            Some(first) if error.kind() != Kind::Damage || first.kind() == Kind::Damage => {}
+            _ => self.error = Some(error),
+        }
     }
 }
 
@@ -139,4 +143,40 @@ pub async fn nightly(
     outcome.load(config, archive, observer).await;
     outcome.forget(config, archive, observer).await;
     Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::snapshot::{Consistency, SnapshotKind};
+
+    #[test]
+    fn damage_decides_how_a_run_ends_whatever_failed_before() {
+        let snapshot = SnapshotOutcome {
+            snapshot: 1,
+            kind: SnapshotKind::Full,
+            rows: 0,
+            rows_read: 0,
+            chunks: 0,
+            chunks_new: 0,
+            bytes_new: 0,
+            seconds: 0.0,
+            unchanged: false,
+            consistency: Consistency::Snapshot,
+            epoch: 1,
+            clear: None,
+            missing: Vec::new(),
+            tables: Vec::new(),
+        };
+        let mut outcome = RunOutcome::of(snapshot);
+        let ends = |outcome: &RunOutcome| outcome.error.as_ref().map(Error::exit_code);
+        outcome.failed(Error::new(Kind::Store, "the remote is off").temporary());
+        outcome.failed(Error::new(Kind::Replica, "no server"));
+        assert_eq!(ends(&outcome), Some(75));
+        outcome.failed(Error::new(Kind::Damage, "a chunk is missing"));
+        outcome.failed(Error::new(Kind::Damage, "another one, too"));
+        assert_eq!(ends(&outcome), Some(13));
+        assert_eq!(outcome.error.as_ref().map(Error::message), Some("a chunk is missing"));
+        assert_eq!(outcome.failures.len(), 4);
+    }
 }

@@ -344,7 +344,7 @@ async fn a_folder_whose_header_is_lost_does_not_become_another_archive() {
     assert_eq!(error.kind(), Kind::Damage, "{error}");
     assert!(error.next_step().unwrap().contains("check --repair"), "{error:?}");
     assert!(!header.exists());
-    assert_eq!(Archive::open(folder.path()).unwrap_err().kind(), Kind::NoArchive);
+    assert_eq!(Archive::open(folder.path()).unwrap_err().kind(), Kind::Damage);
 }
 
 #[tokio::test]
