@@ -1,6 +1,6 @@
 //! The rows of blocks that differ: matched, counted, shown.
 //!
-//! Blocks that overlap are compared together ([`groups`]): eight open blocks of yesterday and the closed one they became today
+//! Blocks that overlap are compared together (`groups`): eight open blocks of yesterday and the closed one they became today
 //! hold the same keys. Each group is small, so a table of any size is compared in bounded memory, unless it changed its key or
 //! its ladder: then it is one group.
 
