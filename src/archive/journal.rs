@@ -141,7 +141,11 @@ impl Journal {
             Some(_) => format!("{path} is not the one that the index knows"),
             None => format!("{path} is lost: the index knows it, and it is not there"),
         };
-        Err(Error::new(Kind::Damage, what).hint(FROM_A_REMOTE))
+        let without = format!(
+            "when no copy is left, move {} away: the archive goes on without what that record said",
+            layout::INDEX_FILE
+        );
+        Err(Error::new(Kind::Damage, what).hint(format!("{FROM_A_REMOTE}; {without}")))
     }
 
     fn take_in(&mut self, record: Record, hash: String) {

@@ -1,7 +1,8 @@
 //! Reading every snapshot before something is removed (docs/FORMAT.md §11).
 //!
 //! Promises: either every snapshot that was ever taken is read, or known from the journal to be forgotten, and the chain of
-//! parents holds from the first to the newest, and so does the journal's; or there is an error, and nothing may be removed. It changes nothing.
+//! parents holds from the first to the newest, and so does the journal's; or there is an error, and nothing may be removed. It
+//! changes nothing.
 
 use super::{folder::Archive, journal::Journal, layout, snapshot::Snapshot};
 use crate::error::{Error, Kind, Result};
@@ -12,8 +13,8 @@ impl Archive {
     /// Shows every snapshot with the hash of its file to `seen`, ascending, and returns the journal.
     ///
     /// # Errors
-    /// `Damage` when a snapshot or a record is damaged or lost, as far as anything tells, or does not follow the one before; `Store` when a newer tillvault
-    /// wrote one, or the disk fails.
+    /// `Damage` when a snapshot or a record is damaged or lost, as far as anything tells, or does not follow the one before;
+    /// `Store` when a newer tillvault wrote one, or the disk fails.
     pub fn survey(&self, mut seen: impl FnMut(&Snapshot, &str)) -> Result<Journal> {
         // The index first: what a run that ends meanwhile adds to it must not seem lost.
         let index = self.index();

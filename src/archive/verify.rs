@@ -4,15 +4,11 @@
 //! and the snapshot's entry in, flaws out.
 
 use ::parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    compute::cast,
-    datatypes::{DataType, Int64Type},
-};
+use arrow::array::{Array, RecordBatch};
 use bytes::Bytes;
 
 use super::{
-    blocks, content_hash, parquet, row_key,
+    blocks, content_hash, parquet, ranges, row_key,
     snapshot::{Block, Chunk, Ladder},
 };
 use crate::{
@@ -134,7 +130,9 @@ fn places(rows: &RecordBatch, table: &Table, ladder: &Ladder, block: Block) -> R
     let keys = row_key::row_keys(rows, &row_key::key_columns(table))?;
     let leading = match (ladder, block) {
         (Ladder::Range { column, .. }, Block::Range { lo, hi }) => {
-            let leading = leading_keys(rows, column)?;
+            let leading = ranges::leading_keys(&table.name.to_string(), rows, column)
+                .or_fail(Kind::Damage, || format!("rows have no integer key {column}"))?
+                .to_vec();
             let outside: Vec<&i64> = leading.iter().filter(|key| !(lo..=hi).contains(*key)).collect();
             if let Some(first) = outside.first() {
                 let found = format!("{} of its rows lie outside {lo} to {hi}, such as key {first}", outside.len());
@@ -162,17 +160,6 @@ fn places(rows: &RecordBatch, table: &Table, ladder: &Ladder, block: Block) -> R
         flaws.push((RowFlaw::Order, format!("row {} is not in order", row + 1)));
     }
     Ok(flaws)
-}
-
-/// The integer that leads the key, of every row.
-fn leading_keys(rows: &RecordBatch, column: &str) -> Result<Vec<i64>> {
-    let refused = || format!("rows have no integer key {column}");
-    let array = rows.column_by_name(column).ok_or_else(|| Error::new(Kind::Damage, refused()))?;
-    if !matches!(array.data_type(), DataType::Int16 | DataType::Int32 | DataType::Int64) || array.null_count() > 0 {
-        return Err(Error::new(Kind::Damage, refused()));
-    }
-    let array = cast(array, &DataType::Int64).or_fail(Kind::Damage, refused)?;
-    Ok(array.as_primitive::<Int64Type>().values().to_vec())
 }
 
 #[cfg(test)]

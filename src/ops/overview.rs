@@ -272,7 +272,10 @@ pub fn find(archive: &Archive, asked: Option<&str>, zone: &TimeZone) -> Result<S
             .hint("run `tillvault snapshot` first"));
     };
     match wanted {
-        AsOf::Latest => archive.snapshot(*last),
+        AsOf::Latest => match lost(archive, *last + 1..newest_known(archive, *last) + 1, None) {
+            Some(number) => Err(is_lost(number)),
+            None => archive.snapshot(*last),
+        },
         AsOf::Snapshot(number) if numbers.binary_search(&number).is_ok() => archive.snapshot(number),
         AsOf::Snapshot(number)
             if (1..=newest_known(archive, *last)).contains(&number)
@@ -308,14 +311,16 @@ fn newest_known(archive: &Archive, newest: u64) -> u64 {
     archive.index().and_then(|index| index.snapshots.last().map(|entry| entry.snapshot)).unwrap_or_default().max(newest)
 }
 
-/// The first of these numbers, none of which has a file, that was not forgotten; with `by`, one that was taken by then as far as
+/// The first of these numbers that has no file and was not forgotten; with `by`, one that was taken by then as far as
 /// the index knows. `None` when the journal cannot be read: then nobody knows what was forgotten.
 fn lost(archive: &Archive, mut numbers: Range<u64>, by: Option<Timestamp>) -> Option<u64> {
     let journal = archive.journal().ok()?;
     let entries = archive.index().map(|index| index.snapshots).unwrap_or_default();
     let known: HashMap<u64, Timestamp> = entries.iter().map(|entry| (entry.snapshot, entry.taken_at)).collect();
     let is_too_late = |number: &u64| by.zip(known.get(number)).is_some_and(|(by, taken_at)| *taken_at > by);
-    numbers.find(|number| !journal.forgotten().contains_key(number) && !is_too_late(number))
+    // One that was being written when the folder was listed is there by now.
+    let is_there = |number: &u64| archive.root().join(layout::snapshot_path(*number)).exists();
+    numbers.find(|number| !journal.forgotten().contains_key(number) && !is_too_late(number) && !is_there(number))
 }
 
 fn is_lost(number: u64) -> Error {

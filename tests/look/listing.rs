@@ -108,6 +108,15 @@ async fn a_lost_snapshot_and_a_damaged_journal_are_told() {
 }
 
 #[tokio::test]
+async fn a_lost_newest_snapshot_is_not_answered_by_the_one_before() {
+    let book = season().await;
+    fs::remove_file(book.path("snapshots/000004.json.zst")).unwrap();
+    book.run(&["show"]).failed(13, &["snapshot 4 is lost"]);
+    book.run(&["diff"]).failed(13, &["snapshot 4 is lost"]);
+    book.run(&["show", "3"]).done();
+}
+
+#[tokio::test]
 async fn a_lost_snapshot_is_not_taken_for_one_that_never_was() {
     let book = season().await;
     fs::remove_file(book.path("snapshots/000002.json.zst")).unwrap();
