@@ -31,6 +31,8 @@ apt_install() {
 # --- compiler -------------------------------------------------------------------------------------------------------
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 command -v cc >/dev/null || apt_install build-essential
+# The fast row reader's TLS is OpenSSL.
+command -v pkg-config >/dev/null && pkg-config --exists openssl || apt_install pkg-config libssl-dev
 command -v cargo >/dev/null || fail "no Rust toolchain found. Install Rust 1.89 or newer with rustup, then run this again"
 
 # --- PostgreSQL server binaries, for the private replica cluster -----------------------------------------------------
