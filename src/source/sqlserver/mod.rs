@@ -3,7 +3,7 @@
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
 //! `rows` (the one place where the driver's rows become Arrow), `types` (values, exactly), `live` (reports asked of the till
-//! itself), `failure` (what went wrong, for people).
+//! itself), `examine` (what `doctor` asks), `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
@@ -11,6 +11,7 @@
 mod browser;
 mod catalog;
 mod connect;
+pub mod examine;
 mod failure;
 mod live;
 pub mod queries;

@@ -7,6 +7,8 @@
 //!
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
+pub mod examine;
+
 use std::fmt::Write as _;
 
 use crate::model::{
