@@ -8,3 +8,4 @@ pub mod keep;
 pub mod report;
 pub mod sql_type;
 pub mod table;
+pub mod text;
