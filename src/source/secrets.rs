@@ -74,14 +74,11 @@ mod tests {
                     name: (*name).into(),
                     sql_type: sql_type.clone(),
                     nullable: true,
-                    identity: false,
-                    collation: None,
-                    default: None,
+                    ..Column::default()
                 })
                 .collect(),
             key: key.iter().map(|name| (*name).into()).collect(),
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         }
     }
 
@@ -112,6 +109,7 @@ mod tests {
             columns: vec!["User".into()],
             references: TableName::dbo("Users"),
             referenced_columns: vec!["Id".into()],
+            ..ForeignKey::default()
         });
         let kept = leave_out(tokens).unwrap();
         assert_eq!(kept.left_out, ["Token", "User"]);

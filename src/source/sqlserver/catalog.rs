@@ -69,7 +69,7 @@ pub(super) async fn row_counts(session: &mut Session) -> Result<BTreeMap<TableNa
 }
 
 fn empty(name: &TableName) -> Table {
-    Table { name: name.clone(), columns: Vec::new(), key: Vec::new(), foreign_keys: Vec::new(), left_out: Vec::new() }
+    Table::new(name.clone(), Vec::new())
 }
 
 /// Rows of one constraint come one after the other, in column order.
@@ -89,6 +89,7 @@ fn add_foreign_key(table: &mut Table, row: &Row) -> Result<()> {
             columns: vec![column],
             references,
             referenced_columns: vec![referenced],
+            ..ForeignKey::default()
         }),
     }
     Ok(())
@@ -119,6 +120,7 @@ fn column(row: &Row) -> Result<Column> {
         identity: number("is_identity") != 0,
         collation: text(row, "collation_name"),
         default: text(row, "default_definition"),
+        ..Column::default()
     })
 }
 

@@ -343,16 +343,13 @@ mod tests {
             name: (*name).into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("Odd ]Table"),
             columns: columns.iter().map(column).collect(),
             key: key.iter().map(|name| (*name).into()).collect(),
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         }
     }
 

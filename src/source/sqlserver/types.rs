@@ -469,20 +469,13 @@ mod tests {
 
     #[test]
     fn a_refused_value_names_table_and_column() {
-        let column = |name: &str, sql_type, nullable| Column {
-            name: name.into(),
-            sql_type,
-            nullable,
-            identity: false,
-            collation: None,
-            default: None,
-        };
+        let column =
+            |name: &str, sql_type, nullable| Column { name: name.into(), sql_type, nullable, ..Column::default() };
         let table = Table {
             name: crate::model::table::TableName::dbo("Odd"),
             columns: vec![column("Id", SqlType::Int, false), column("N", SqlType::SmallInt, true)],
             key: vec!["Id".into()],
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         };
         let mut writer = BatchWriter::new(&table).unwrap();
         writer.push(vec![ColumnData::I32(Some(1)), ColumnData::I32(None)].into_iter()).unwrap();
