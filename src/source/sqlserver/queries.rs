@@ -7,6 +7,8 @@
 //!
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
+pub mod fingerprint;
+
 use std::fmt::Write as _;
 
 use crate::model::{
@@ -428,6 +430,10 @@ mod tests {
             page(&any, 1, Lower::AfterKey, true),
             whole(&any, true, true),
             trade_mark(&any),
+            fingerprint::sums(&any, 512, fingerprint::Digest { binary_checksum: true, any_length: false }).unwrap(),
+            fingerprint::PROBE_BINARY_CHECKSUM.to_owned(),
+            fingerprint::PROBE_HASHBYTES.to_owned(),
+            fingerprint::PROBE_ANY_LENGTH.to_owned(),
             categories(),
             sold_groups(1, 1),
         ];
