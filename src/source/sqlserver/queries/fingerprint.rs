@@ -41,8 +41,7 @@ impl Digest {
 /// Whether the server knows `BINARY_CHECKSUM`.
 pub const PROBE_BINARY_CHECKSUM: &str = "SELECT CAST(BINARY_CHECKSUM(1, N'a') AS bigint) AS found";
 /// Whether the server knows `HASHBYTES` and what a digest needs around it.
-pub const PROBE_HASHBYTES: &str =
-    "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
+pub const PROBE_HASHBYTES: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
 /// Whether it hashes more than 8000 bytes.
 pub const PROBE_ANY_LENGTH: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', \
 CAST(REPLICATE(CAST(N'a' AS nvarchar(max)), 5000) AS varbinary(max))), 1, 8) AS bigint) AS found";
@@ -151,8 +150,12 @@ fn column_form(column: &Column) -> Option<String> {
         SqlType::NChar { length } | SqlType::NVarChar { length } => sized(&name, times(length, 2)),
         SqlType::Binary { length } | SqlType::VarBinary { length } => sized(&name, times(length, 1)),
         SqlType::Text => sized(&format!("CAST({name} AS varchar(max))"), None),
-        SqlType::NText | SqlType::Xml => sized(&format!("CAST({name} AS nvarchar(max))"), None),
-        SqlType::Image => sized(&format!("CAST({name} AS varbinary(max))"), None),
+        SqlType::NText | SqlType::Xml | SqlType::Json => sized(&format!("CAST({name} AS nvarchar(max))"), None),
+        SqlType::Image | SqlType::Clr(_) => sized(&format!("CAST({name} AS varbinary(max))"), None),
+        // As it is read: its text names the base type, too.
+        SqlType::Variant => {
+            sized(&format!("CAST({} AS nvarchar(max))", super::super::variant::expression(&name)), None)
+        }
         SqlType::Other(_) => None,
     }
 }
@@ -165,21 +168,8 @@ mod tests {
     const USUAL: Digest = Digest { binary_checksum: true, any_length: true };
 
     fn table(columns: &[(&str, &str)], key: &[&str]) -> Table {
-        let column = |(name, sql_type): &(&str, &str)| Column {
-            name: (*name).into(),
-            sql_type: sql_type.parse().unwrap(),
-            nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
-        };
-        Table {
-            name: TableName::dbo("T]"),
-            columns: columns.iter().map(column).collect(),
-            key: key.iter().map(ToString::to_string).collect(),
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
-        }
+        let columns = columns.iter().map(|(name, sql_type)| Column::new(*name, sql_type.parse().unwrap())).collect();
+        Table { key: key.iter().map(ToString::to_string).collect(), ..Table::new(TableName::dbo("T]"), columns) }
     }
 
     #[test]
@@ -247,7 +237,10 @@ mod tests {
     fn old_servers_hash_pieces_that_hang_together() {
         let table = table(&[("Id", "int")], &["Id"]);
         let text = sums(&table, 512, Digest { binary_checksum: false, any_length: false }).unwrap();
-        assert!(text.contains("WHEN DATALENGTH(b.r) <= 7900 THEN HASHBYTES('MD5', CAST(SUBSTRING(b.r, 1, 7900)"), "{text}");
+        assert!(
+            text.contains("WHEN DATALENGTH(b.r) <= 7900 THEN HASHBYTES('MD5', CAST(SUBSTRING(b.r, 1, 7900)"),
+            "{text}"
+        );
         assert!(text.contains("CASE WHEN DATALENGTH(b.r) > 31600 THEN CAST(1 AS bigint)"), "{text}");
         assert_eq!(text.matches("SUBSTRING(b.r, 23701, 7900)").count(), 2);
     }
