@@ -17,7 +17,7 @@ use super::{
     layout,
     ranges::{Cut, RangeCutter},
     room::Room,
-    snapshot::{Ladder, TableEntry},
+    snapshot::{Block, Chunk, Ladder, TableEntry},
 };
 use crate::{
     error::{Error, Kind, OrFail, Result},
@@ -52,6 +52,8 @@ pub struct TableWriter {
     rows: u64,
     tasks: JoinSet<Result<(usize, Finished)>>,
     finished: Vec<Option<Finished>>,
+    /// The table's highest key, where it is known beforehand.
+    highest: Option<i64>,
 }
 
 /// How the rows are cut.
@@ -102,7 +104,61 @@ impl TableWriter {
             rows: 0,
             tasks: JoinSet::new(),
             finished: Vec::new(),
+            highest: None,
         })
+    }
+
+    /// The ladder that the table is cut by, if it has an integer key.
+    #[must_use]
+    pub fn range_ladder(&self) -> Option<&Ladder> {
+        match &self.cutter {
+            Cutter::Ranges(ladder, _) => Some(ladder),
+            Cutter::Buckets(..) => None,
+        }
+    }
+
+    /// Whether a chunk of the snapshot before can be kept: its file is there, with its length.
+    #[must_use]
+    pub fn holds(&self, chunk: &Chunk) -> bool {
+        self.maker.known.get(&(chunk.content.clone(), chunk.rows)).is_some_and(|known| known.file == chunk.file)
+    }
+
+    /// Says which key will be the table's highest, before the first row. [`TableWriter::keep`] needs it, since it decides
+    /// where blocks are open; [`TableWriter::finish`] refuses a table that ends elsewhere.
+    pub fn expect_highest(&mut self, highest: i64) {
+        self.highest = Some(highest);
+        if let Cutter::Ranges(_, cutter) = &mut self.cutter {
+            cutter.expect_highest(highest);
+        }
+    }
+
+    /// Takes the chunks of the keys `lo..=hi` as they stand in the snapshot before: the till's rows there are the same. The
+    /// keys are one whole closed block, or one whole open block, as docs/FORMAT.md §6 cuts the table that is being written.
+    ///
+    /// # Errors
+    /// `Bug` when the keys are not such a range behind everything so far, a chunk does not lie in it or is not
+    /// [held](TableWriter::holds), or [`TableWriter::expect_highest`] was not called; else as [`TableWriter::push`].
+    pub async fn keep(&mut self, lo: i64, hi: i64, chunks: &[Chunk]) -> Result<()> {
+        let bug = |why: &str| {
+            Error::new(Kind::Bug, format!("chunks of table {} cannot be kept: {why}", self.maker.table.name))
+        };
+        let within = |chunk: &Chunk| matches!(chunk.block, Block::Range { lo: from, hi: to } if lo <= from && to <= hi);
+        if !chunks.iter().all(within) || !chunks.windows(2).all(|pair| blocks::follows(pair[0].block, pair[1].block)) {
+            return Err(bug("they do not lie in the range"));
+        }
+        if !chunks.iter().all(|chunk| self.holds(chunk)) {
+            return Err(bug("a file is not there"));
+        }
+        let done = match &mut self.cutter {
+            Cutter::Ranges(_, cutter) => cutter.keep(lo, hi)?,
+            Cutter::Buckets(..) => return Err(bug("the table has no ranges")),
+        };
+        self.hand_over_all(done).await?;
+        for chunk in chunks {
+            self.rows += chunk.rows;
+            self.finished.push(Some(Finished { chunk: chunk.clone(), encoded: false, written: false }));
+        }
+        Ok(())
     }
 
     /// Takes more rows: a batch of [`Table::arrow_schema`], in order of the leading integer key where the table has one.
@@ -175,8 +231,15 @@ impl TableWriter {
     /// Ends the table: hands over what is left and waits until every chunk is in the archive.
     ///
     /// # Errors
-    /// As [`TableWriter::push`].
+    /// As [`TableWriter::push`]; `Source`, temporary, when the table does not end at the key that was
+    /// [expected](TableWriter::expect_highest): rows came or went meanwhile, and the blocks are not those of its keys.
     pub async fn finish(mut self) -> Result<TableWritten> {
+        if let (Some(highest), Cutter::Ranges(_, cutter)) = (self.highest, &self.cutter)
+            && cutter.last_key() != Some(highest)
+        {
+            let message = format!("the rows of table {} changed while they were read", self.maker.table.name);
+            return Err(Error::new(Kind::Source, message).hint("run again").temporary());
+        }
         let ladder = self.hand_over_rest().await?;
         while let Some(ended) = self.tasks.join_next().await {
             self.take_in(ended)?;

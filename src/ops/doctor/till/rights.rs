@@ -125,21 +125,8 @@ mod tests {
     use crate::model::table::Column;
 
     fn table(name: &str) -> Table {
-        let column = |name: &str| Column {
-            name: name.into(),
-            sql_type: SqlType::Int,
-            nullable: false,
-            identity: false,
-            collation: None,
-            default: None,
-        };
-        Table {
-            name: TableName::dbo(name),
-            columns: vec![column("Id"), column("Amount")],
-            key: vec!["Id".into()],
-            foreign_keys: vec![],
-            left_out: vec![],
-        }
+        let column = |name: &str| Column::new(name, SqlType::Int);
+        Table::new(TableName::dbo(name), vec![column("Id"), column("Amount")]).with_key(&["Id"])
     }
 
     fn right(name: &str, read: bool) -> TableRights {

@@ -16,6 +16,7 @@ pub(super) fn checks(selection: &TableSelection, all: &[Table], selected: &[Tabl
     checks.push(taken(selection, all, selected));
     checks.extend(secrets(selection, selected));
     checks.extend(types(selected));
+    checks.extend(untrue(selection, found));
     checks
 }
 
@@ -120,6 +121,22 @@ fn types(selected: &[Table]) -> Option<Check> {
     })
 }
 
+/// What the server does not show as it is.
+fn untrue(selection: &TableSelection, found: &Examination) -> Vec<Check> {
+    let taken = found.about_tables.iter().filter(|(table, _)| pattern::selects(selection, table));
+    taken
+        .map(|(_, words)| {
+            let (message, fix) = words.split_once(". ").unwrap_or((words, ""));
+            let fix = if fix.is_empty() {
+                "Name the table in exclude under [tables] to be rid of this warning."
+            } else {
+                fix
+            };
+            Check::warning(Part::Till, "masked", message, fix)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,13 +144,7 @@ mod tests {
     use crate::ops::doctor::Verdict;
 
     fn table(schema: &str, name: &str) -> Table {
-        Table {
-            name: TableName { schema: schema.into(), name: name.into() },
-            columns: vec![],
-            key: vec![],
-            foreign_keys: vec![],
-            left_out: vec![],
-        }
+        Table::new(TableName { schema: schema.into(), name: name.into() }, vec![])
     }
 
     #[test]

@@ -33,7 +33,10 @@ struct Asked<'a> {
 /// Asks everything, within `patience`.
 pub(super) async fn everything(session: &mut Session, patience: Duration) -> Examination {
     let mut asked = Asked { session, deadline: Instant::now() + patience };
-    let tables = asked.tables().await;
+    let (tables, about_tables) = match asked.tables().await {
+        Ok((tables, about)) => (Ok(tables), about),
+        Err(error) => (Err(error), Vec::new()),
+    };
     let seen = tables.as_deref().unwrap_or_default();
     Examination {
         server: asked.server().await,
@@ -54,6 +57,7 @@ pub(super) async fn everything(session: &mut Session, patience: Duration) -> Exa
         schema_version: asked.schema_version(seen).await,
         newest_ticket: asked.newest_ticket(seen).await,
         tables,
+        about_tables,
     }
 }
 
@@ -96,9 +100,12 @@ impl Asked<'_> {
         Ok(integer(&self.row(statement).await?, column))
     }
 
-    async fn tables(&mut self) -> Result<Vec<Table>> {
-        let tables = in_time(self.deadline, catalog::all_tables(self.session)).await?;
-        Ok(tables.into_values().collect())
+    /// The tables, and what a person should know of them and of the catalog.
+    async fn tables(&mut self) -> Result<(Vec<Table>, Vec<(TableName, String)>)> {
+        let catalog = in_time(self.deadline, catalog::read(self.session)).await?;
+        let about =
+            catalog.about.into_iter().flat_map(|(name, words)| words.into_iter().map(move |word| (name.clone(), word)));
+        Ok((catalog.tables.into_values().collect(), about.collect()))
     }
 
     async fn server(&mut self) -> Answer<ServerFacts> {

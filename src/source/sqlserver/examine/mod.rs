@@ -143,6 +143,8 @@ pub struct Examination {
     pub hidden_columns: Answer<Vec<(TableName, String)>>,
     /// All base tables the login can see, secret columns included, by name.
     pub tables: Result<Vec<Table>>,
+    /// What a person should know of a table: masked columns and the like.
+    pub about_tables: Vec<(TableName, String)>,
     /// Rows of each table by the server's book-keeping.
     pub rows: Answer<BTreeMap<TableName, u64>>,
     /// Bytes of each table's rows on the server.
