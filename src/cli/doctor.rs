@@ -11,7 +11,7 @@ use crate::{
 /// Width of the text.
 const WIDTH: usize = 110;
 /// Where messages begin: verdict and name stand before them.
-const INDENT: usize = 26;
+const INDENT: usize = 28;
 
 /// Check settings, till, archive, remotes and replica, and say what to do about each fault
 ///
@@ -85,7 +85,7 @@ fn add(check: &Check, text: &mut String) {
         Verdict::Unknown => "not known",
     };
     let name = check.object.clone().unwrap_or_else(|| check.name.replace('_', " "));
-    let head = format!("  {mark:<10} {name:<12} ");
+    let head = format!("  {mark:<10} {name:<14} ");
     let message = match check.message.strip_prefix("not known: ") {
         Some(reason) if check.verdict == Verdict::Unknown => reason,
         _ => check.message.as_str(),
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn long_messages_go_on_below_themselves() {
-        let text = wrapped("  ok         host         ", &"word ".repeat(40));
+        let text = wrapped("  ok         host           ", &"word ".repeat(40));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");

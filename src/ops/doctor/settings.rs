@@ -8,9 +8,14 @@ use crate::config::{SettingsFiles, files};
 /// Looks at the settings file that was read and the files of secrets it names.
 pub(super) fn look(explicit: Option<&Path>) -> Vec<Check> {
     match files(explicit) {
-        Ok(found) => vec![Check::ok(Part::Settings, "file", found.settings.display().to_string()), secrets(&found)],
+        Ok(found) => vec![Check::ok(Part::Settings, "file", shown(&found.settings)), secrets(&found)],
         Err(error) => vec![Check::failed(Part::Settings, "file", &error)],
     }
+}
+
+/// With the folder: which file was read is the question.
+fn shown(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 fn secrets(found: &SettingsFiles) -> Check {
@@ -23,7 +28,9 @@ fn secrets(found: &SettingsFiles) -> Check {
     if open.is_empty() {
         let message = match found.secrets.len() {
             0 => "no password is read from a file".to_owned(),
-            count => format!("{} with a password: nobody but its owner can read it", words::counted(count, "file")),
+            count => {
+                format!("{} with a password; no other user of this machine can read it", words::counted(count, "file"))
+            }
         };
         return Check::ok(Part::Settings, "secrets", message);
     }

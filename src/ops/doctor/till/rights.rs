@@ -70,24 +70,28 @@ fn all_of(count: usize) -> String {
 pub(super) fn beyond_reading(settings: &TillConfig, found: &Examination) -> Check {
     let mut told = Vec::new();
     let (mut known, mut unanswered) = (0, None);
-    let mut roles = |words: &str, answer: &crate::source::sqlserver::examine::Answer<Vec<String>>| match answer {
-        Ok(names) => {
-            known += 1;
-            if !names.is_empty() {
-                told.push(format!("{words} {}", names.join(", ")));
+    let groups = [
+        ("server role", &found.server_roles),
+        ("database role", &found.database_roles),
+        ("on the whole database", &found.database_rights),
+    ];
+    for (index, (words, answer)) in groups.into_iter().enumerate() {
+        match answer {
+            Ok(names) => {
+                known += 1;
+                // Beside a role the rights that come with it say nothing new.
+                if !names.is_empty() && (index < 2 || told.is_empty()) {
+                    told.push(format!("{words} {}", names.join(", ")));
+                }
             }
+            Err(reason) => unanswered = Some(reason.reason.clone()),
         }
-        Err(reason) => unanswered = Some(reason.reason.clone()),
-    };
-    roles("server role", &found.server_roles);
-    roles("database role", &found.database_roles);
-    roles("on the whole database", &found.database_rights);
+    }
     match &found.table_rights {
         Ok(rights) => {
             known += 1;
             let writable: Vec<&TableName> =
                 rights.iter().filter(|right| !right.more.is_empty()).map(|right| &right.table).collect();
-            // Of a role that may do everything the tables say nothing new.
             if !writable.is_empty() && told.is_empty() {
                 told.push(format!(
                     "may change {}: {}",
