@@ -219,7 +219,7 @@ pub fn duckdb_type(sql_type: &SqlType) -> Option<String> {
         | SqlType::UniqueIdentifier
         | SqlType::Xml => "VARCHAR",
         SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::Image | SqlType::RowVersion => "BLOB",
-        SqlType::Other(_) => return None,
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_) => return None,
     };
     Some(name.to_owned())
 }

@@ -10,3 +10,4 @@ pub mod report;
 pub mod sql_type;
 pub mod table;
 pub mod table_name;
+pub mod text;

@@ -141,10 +141,10 @@ impl Engine {
             if known.contains_key(&key) {
                 return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
             }
-            // Types that nobody can keep are listed in the catalog like all others; their storage does not matter.
+            // Types without an exact storage are listed in the catalog like all others; see `exact` for their values.
             let mut stored = table.clone();
             for column in &mut stored.columns {
-                if matches!(column.sql_type, SqlType::Other(_)) {
+                if schema::duckdb_type(&column.sql_type).is_none() {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }

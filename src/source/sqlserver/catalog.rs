@@ -290,7 +290,8 @@ fn sql_type(name: &str, max_length: i64, precision: i64, scale: i64) -> SqlType 
         "timestamp" | "rowversion" => SqlType::RowVersion,
         "uniqueidentifier" => SqlType::UniqueIdentifier,
         "xml" => SqlType::Xml,
-        other => SqlType::Other(other.to_owned()),
+        // sql_variant, json, and the types of the CLR that every server has; all others by name, for the reader to refuse.
+        other => other.parse().unwrap_or_else(|_| SqlType::Other(other.to_owned())),
     }
 }
 

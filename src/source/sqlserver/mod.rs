@@ -2,7 +2,7 @@
 //!
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
-//! `rows` (the one place where the driver's rows become Arrow), `types` (values, exactly), `live` (reports asked of the till
+//! `rows` (the one place where the driver's rows become Arrow), `types` and `variant` (values, exactly), `live` (reports asked of the till
 //! itself), `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
@@ -18,6 +18,7 @@ mod read;
 mod rows;
 mod session;
 mod types;
+mod variant;
 
 use std::collections::BTreeMap;
 

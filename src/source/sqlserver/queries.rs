@@ -11,6 +11,7 @@ pub mod catalog;
 
 use std::fmt::Write as _;
 
+use super::variant;
 use crate::model::{
     sql_type::SqlType,
     table::{Column, Table, TableName},
@@ -85,13 +86,22 @@ pub fn quote_table(name: &TableName) -> String {
     format!("{}.{}", quote(&name.schema), quote(&name.name))
 }
 
-/// What stands in the select list for a column.
+/// What stands in the select list for a column: [`value_expression`] under the column's name.
+#[must_use]
+pub fn select_item(column: &Column) -> String {
+    let name = quote(&column.name);
+    let expression = value_expression(column);
+    if expression == name { name } else { format!("{expression} AS {name}") }
+}
+
+/// A column's values in the form the row reader takes.
 ///
 /// Types that the wire carries in an awkward form are cast by the server, always without loss: `money` would pass through
 /// binary floats, the old `ntext`, `text` and `image` have a protocol form of their own, text of a code page is turned into
-/// Unicode by the one program that knows all code pages. Everything else is the plain column.
+/// Unicode by the one program that knows all code pages, a type of the CLR gives its bytes, and `sql_variant` a text that says
+/// what each value is. Everything else is the plain column. docs/TYPES.md has the whole table.
 #[must_use]
-pub fn select_item(column: &Column) -> String {
+pub fn value_expression(column: &Column) -> String {
     let name = quote(&column.name);
     let target = match &column.sql_type {
         SqlType::Money => "decimal(19,4)".to_owned(),
@@ -99,14 +109,18 @@ pub fn select_item(column: &Column) -> String {
         SqlType::Char { length: Some(n) } | SqlType::VarChar { length: Some(n) } if *n <= 4000 => {
             format!("nvarchar({n})")
         }
-        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text | SqlType::NText | SqlType::Xml => {
-            "nvarchar(max)".to_owned()
-        }
-        SqlType::Image => "varbinary(max)".to_owned(),
+        SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::Text
+        | SqlType::NText
+        | SqlType::Xml
+        | SqlType::Json => "nvarchar(max)".to_owned(),
+        SqlType::Image | SqlType::Clr(_) => "varbinary(max)".to_owned(),
         SqlType::RowVersion => "binary(8)".to_owned(),
+        SqlType::Variant => return variant::expression(&name),
         _ => return name,
     };
-    format!("CAST({name} AS {target}) AS {name}")
+    format!("CAST({name} AS {target})")
 }
 
 /// Where a page begins.
@@ -333,6 +347,11 @@ mod tests {
         assert_eq!(items("varchar(8000)"), "CAST([x] AS nvarchar(max)) AS [x]");
         assert_eq!(items("image"), "CAST([x] AS varbinary(max)) AS [x]");
         assert_eq!(items("xml"), "CAST([x] AS nvarchar(max)) AS [x]");
+        assert_eq!(items("json"), "CAST([x] AS nvarchar(max)) AS [x]");
+        assert_eq!(items("geography"), "CAST([x] AS varbinary(max)) AS [x]");
+        assert_eq!(items("clr(Point)"), "CAST([x] AS varbinary(max)) AS [x]");
+        assert!(items("sql_variant").starts_with("CASE WHEN [x] IS NULL THEN NULL ELSE CAST(COALESCE("));
+        assert!(items("sql_variant").ends_with(" ELSE N'?' END END AS [x]"));
         assert_eq!(items("nvarchar(max)"), "[x]");
         assert_eq!(items("datetime"), "[x]");
     }
@@ -386,6 +405,7 @@ mod tests {
             COMMIT.to_owned(),
             READ_COMMITTED.to_owned(),
             page(&any, 1, Lower::AfterKey, true),
+            select_item(&table(&[("x", "sql_variant")], &[]).columns[0]),
             whole(&any, true, true),
             trade_mark(&any),
             categories(),
