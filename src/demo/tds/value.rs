@@ -390,7 +390,7 @@ impl Encoder<'_> {
 }
 
 /// Appends `text` as UTF-16; see the module's words on lone surrogates.
-fn put_utf16(out: &mut Vec<u8>, text: &str) {
+pub(in crate::demo) fn put_utf16(out: &mut Vec<u8>, text: &str) {
     if text.is_ascii() {
         let start = out.len();
         out.resize(start + text.len() * 2, 0);
