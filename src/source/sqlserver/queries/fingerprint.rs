@@ -41,8 +41,7 @@ impl Digest {
 /// Whether the server knows `BINARY_CHECKSUM`.
 pub const PROBE_BINARY_CHECKSUM: &str = "SELECT CAST(BINARY_CHECKSUM(1, N'a') AS bigint) AS found";
 /// Whether the server knows `HASHBYTES` and what a digest needs around it.
-pub const PROBE_HASHBYTES: &str =
-    "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
+pub const PROBE_HASHBYTES: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
 /// Whether it hashes more than 8000 bytes.
 pub const PROBE_ANY_LENGTH: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', \
 CAST(REPLICATE(CAST(N'a' AS nvarchar(max)), 5000) AS varbinary(max))), 1, 8) AS bigint) AS found";
@@ -247,7 +246,10 @@ mod tests {
     fn old_servers_hash_pieces_that_hang_together() {
         let table = table(&[("Id", "int")], &["Id"]);
         let text = sums(&table, 512, Digest { binary_checksum: false, any_length: false }).unwrap();
-        assert!(text.contains("WHEN DATALENGTH(b.r) <= 7900 THEN HASHBYTES('MD5', CAST(SUBSTRING(b.r, 1, 7900)"), "{text}");
+        assert!(
+            text.contains("WHEN DATALENGTH(b.r) <= 7900 THEN HASHBYTES('MD5', CAST(SUBSTRING(b.r, 1, 7900)"),
+            "{text}"
+        );
         assert!(text.contains("CASE WHEN DATALENGTH(b.r) > 31600 THEN CAST(1 AS bigint)"), "{text}");
         assert_eq!(text.matches("SUBSTRING(b.r, 23701, 7900)").count(), 2);
     }
