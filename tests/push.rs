@@ -39,16 +39,13 @@ fn table(name: &str) -> Table {
         name: name.into(),
         sql_type: sql_type.parse().unwrap(),
         nullable: false,
-        identity: false,
-        collation: None,
-        default: None,
+        ..Column::default()
     };
     Table {
         name: TableName::dbo(name),
         columns: vec![column("Id", "int"), column("Name", "nvarchar(max)")],
         key: vec!["Id".into()],
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 

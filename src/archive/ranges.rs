@@ -270,16 +270,13 @@ mod tests {
             name: name.into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("T"),
             columns: vec![column("Id", "bigint"), column("Text", "nvarchar(max)")],
             key: key.iter().map(ToString::to_string).collect(),
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         }
     }
 

@@ -15,5 +15,5 @@ pub mod trade;
 pub mod webdav;
 
 pub use engine::{Engine, EngineOptions, SqlError};
-pub use tds::{Server, ServerOptions};
+pub use tds::{Certificate, Server, ServerOptions};
 pub use till::{DemoTill, TillOptions, TradeGuard};

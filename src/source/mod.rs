@@ -22,6 +22,7 @@ use crate::{
         report::{SoldGroup, TopSellers},
         table::{KeyRange, Table, TableName},
     },
+    observe::Event,
 };
 
 /// Who the till is, as it says itself.
@@ -54,6 +55,15 @@ pub struct TableSelection {
     pub exclude: Vec<String>,
     /// Take the secret columns of DOMAIN §11, too.
     pub with_secrets: bool,
+}
+
+/// What the till says of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has no such table, or does not show it to this login.
+    Absent,
+    /// It has the table with so many rows.
+    Rows(u64),
 }
 
 /// A cheap token of the trade: when it is the same before and after reading, no ticket moved in between (DOMAIN §11).
@@ -120,6 +130,23 @@ pub trait Source: Send {
     /// # Errors
     /// `Source` when the catalog cannot be read; never an empty list in its place.
     async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>>;
+
+    /// What the last [`Source::tables`] gave a person to know: patterns that mean no table, columns and tables that cannot be
+    /// taken as they are. Each is given once.
+    fn notices(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// Whether the till has this table, and how many rows, asked at the very moment that [`Source::read`] would read: inside
+    /// the read transaction where there is one. For a table that the catalog does not show any more, or that is suddenly empty
+    /// (DOMAIN §3.1). `None` when the source cannot tell.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn presence(&mut self, table: &TableName) -> Result<Option<Presence>> {
+        let _ = table;
+        Ok(None)
+    }
 
     /// Rows of each table by the till's own book-keeping: good for a progress bar, not for a proof. Tables it cannot tell
     /// are absent.

@@ -196,15 +196,12 @@ pub(super) fn tables() -> Vec<Table> {
                         name: (*name).into(),
                         sql_type: parsed,
                         nullable: sql_type.ends_with('?'),
-                        identity: false,
-                        collation: None,
-                        default: None,
+                        ..Column::default()
                     }
                 })
                 .collect(),
             key: Vec::new(),
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         })
         .collect()
 }

@@ -8,15 +8,19 @@
 //! real server on purpose; nothing in here writes to the tables on behalf of a client.
 
 pub(super) mod batch;
+mod binary;
 mod catalog;
+mod checksum;
 mod compare;
 mod constant;
 mod convert;
 mod expression;
 mod functions;
+mod native;
 mod select;
 mod translate;
 mod typing;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +53,8 @@ pub struct EngineOptions {
     pub collation: String,
     /// Whether the database allows snapshot isolation.
     pub allow_snapshot_isolation: bool,
+    /// Functions this server does not have, in upper case: calling one is error 195, as on old servers and on Babelfish.
+    pub missing_functions: Vec<String>,
 }
 
 impl Default for EngineOptions {
@@ -60,6 +66,7 @@ impl Default for EngineOptions {
             edition: "Express Edition (64-bit)".into(),
             collation: schema::COLLATION.into(),
             allow_snapshot_isolation: false,
+            missing_functions: Vec::new(),
         }
     }
 }
@@ -82,6 +89,10 @@ impl Engine {
         let root = Connection::open_in_memory().or_fail(Kind::Bug, || "cannot open the demo till's database")?;
         root.execute_batch("CREATE SCHEMA IF NOT EXISTS dbo; CREATE SCHEMA IF NOT EXISTS sys;")
             .or_fail(Kind::Bug, || "cannot make the demo till's schemas")?;
+        native::register(&root)?;
+        let turkish = options.collation.to_ascii_lowercase().starts_with("turkish");
+        let narrow = format!("CREATE MACRO tsql_narrow_bytes(x) AS tsql_narrow(x, {turkish});");
+        root.execute_batch(&narrow).or_fail(Kind::Bug, || "cannot define the code page of narrow text")?;
         root.execute_batch(functions::MACROS).or_fail(Kind::Bug, || "cannot define the functions of T-SQL")?;
         let engine = Self { root: Mutex::new(root), options, tables: RwLock::default(), clock: Mutex::new(None) };
         engine.add(&catalog::tables())?;
@@ -119,6 +130,11 @@ impl Engine {
         &self.options
     }
 
+    /// The server's major version: 14 for 2017.
+    pub(super) fn major_version(&self) -> u32 {
+        self.options.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
+    }
+
     pub(super) fn now(&self) -> DateTime {
         let set = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         set.unwrap_or_else(|| jiff::Zoned::now().datetime())
@@ -141,10 +157,10 @@ impl Engine {
             if known.contains_key(&key) {
                 return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
             }
-            // Types that nobody can keep are listed in the catalog like all others; their storage does not matter.
+            // Types without an exact storage are listed in the catalog like all others; see `exact` for their values.
             let mut stored = table.clone();
             for column in &mut stored.columns {
-                if matches!(column.sql_type, SqlType::Other(_)) {
+                if schema::duckdb_type(&column.sql_type).is_none() {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }

@@ -87,8 +87,8 @@ fn type_info(out: &mut Vec<u8>, column: &OutColumn, collation: Collation) -> Res
         SqlType::NText => long_type(out, 0x63, 0x7FFF_FFFE, Some(collation), column),
         SqlType::Text => long_type(out, 0x23, 0x7FFF_FFFF, Some(collation), column),
         SqlType::Image => long_type(out, 0x22, 0x7FFF_FFFF, None, column),
-        SqlType::Other(name) => {
-            return Err(SqlError::unsupported(format!("column {} has type {name}", column.name)));
+        other @ (SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_)) => {
+            return Err(SqlError::unsupported(format!("column {} has type {other}", column.name)));
         }
     }
     Ok(())
@@ -292,7 +292,7 @@ fn encoder<'a>(array: &'a ArrayRef, sql_type: &'a SqlType, collation: Collation)
         SqlType::Binary { length } => Encoder::Binary(binary()?, padded(*length, 1)),
         SqlType::RowVersion => Encoder::Binary(binary()?, Space::Short { pad: 8 }),
         SqlType::Image => Encoder::Binary(binary()?, Space::Pointer),
-        SqlType::Other(_) => return None,
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_) => return None,
     })
 }
 
@@ -390,7 +390,7 @@ impl Encoder<'_> {
 }
 
 /// Appends `text` as UTF-16; see the module's words on lone surrogates.
-fn put_utf16(out: &mut Vec<u8>, text: &str) {
+pub(in crate::demo) fn put_utf16(out: &mut Vec<u8>, text: &str) {
     if text.is_ascii() {
         let start = out.len();
         out.resize(start + text.len() * 2, 0);

@@ -366,5 +366,6 @@ fn is_alike(before: &TableEntry, table: &Table) -> bool {
     columns(&before.table) == columns(table)
         && before.table.key == table.key
         && before.table.left_out == table.left_out
+        && before.table.masked == table.masked
         && (table.range_column().is_some() == matches!(before.ladder, Ladder::Range { .. }))
 }

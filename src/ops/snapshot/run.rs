@@ -108,6 +108,7 @@ impl<'a> Run<'a> {
     /// Reads every table and ends the transaction. The catalog is read inside it.
     pub(super) async fn read(&mut self, source: &mut dyn Source, options: &SnapshotOptions) -> Result<()> {
         let tables = source.tables(&options.selection).await?;
+        source.notices().into_iter().for_each(|notice| self.observer.event(notice));
         if tables.is_empty() {
             return Err(Error::new(Kind::Source, "no table of the till is to be read")
                 .hint("check the database name and [tables] in the settings; the login needs the role db_datareader"));

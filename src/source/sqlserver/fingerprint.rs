@@ -112,21 +112,8 @@ fn form_of(text: &str, table: &Table) -> String {
 
 /// A table as the answer of a statement.
 fn declared(name: &str, columns: &[(&str, SqlType)]) -> Table {
-    let column = |(name, sql_type): &(&str, SqlType)| Column {
-        name: (*name).to_owned(),
-        sql_type: sql_type.clone(),
-        nullable: true,
-        identity: false,
-        collation: None,
-        default: None,
-    };
-    Table {
-        name: TableName::dbo(name),
-        columns: columns.iter().map(column).collect(),
-        key: Vec::new(),
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
-    }
+    let column = |(name, sql_type): &(&str, SqlType)| Column::new(*name, sql_type.clone());
+    Table::new(TableName::dbo(name), columns.iter().map(column).collect())
 }
 
 fn answer_table() -> Table {
