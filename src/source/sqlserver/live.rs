@@ -10,7 +10,8 @@ use tiberius::{ColumnData, Row};
 
 use super::{
     SqlServer, queries,
-    session::{Value, text},
+    rows::Value,
+    session::text,
 };
 use crate::{
     error::{Error, Kind, OrFail as _, Result},
