@@ -67,7 +67,7 @@ pub(super) async fn connect(config: &TillConfig) -> Result<(Client, Endpoint)> {
 }
 
 /// `HOST\INSTANCE` as its parts. A dot or `(local)` is this machine, as SQL Server's own tools have it.
-fn split_host(host: &str) -> (&str, Option<&str>) {
+pub(super) fn split_host(host: &str) -> (&str, Option<&str>) {
     let (host, instance) = match host.trim().split_once('\\') {
         Some((host, instance)) => (host.trim(), Some(instance.trim()).filter(|name| !name.is_empty())),
         None => (host.trim(), None),
@@ -75,7 +75,7 @@ fn split_host(host: &str) -> (&str, Option<&str>) {
     if host == "." || host.eq_ignore_ascii_case("(local)") { ("localhost", instance) } else { (host, instance) }
 }
 
-async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
+pub(super) async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
     let unknown = || {
         Error::new(Kind::Source, format!("the till's host name {host} is not known"))
             .hint("check sambapos_db_host and this machine's DNS; an IP address works, too")
@@ -123,7 +123,7 @@ async fn open(
     Err(first.unwrap_or_else(|| Error::new(Kind::Source, format!("the till's host {host} has no address"))))
 }
 
-async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
+pub(super) async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
     let port = address.port();
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,

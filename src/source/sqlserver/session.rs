@@ -241,7 +241,7 @@ impl Session {
         if *reader == RowReader::Tiberius {
             return Ok(Connection::Tiberius(Box::new(connect::connect(&self.config).await?.0)));
         }
-        let fault = match FastClient::connect(&self.config, at).await {
+        let fault = match Box::pin(FastClient::connect(&self.config, at)).await {
             Ok(client) => return Ok(Connection::Fast(Box::new(client))),
             Err(fault) => fault,
         };
