@@ -16,7 +16,7 @@ use tillvault::{
     source::{Source as _, sqlserver::SqlServer},
 };
 
-use crate::till::{config, connect, fill, read, serve, start, stored};
+use super::till::{config, connect, fill, read, serve, start, stored};
 
 fn orders() -> Table {
     schema::tables().unwrap().into_iter().find(|table| table.name.name == "Orders").unwrap()
