@@ -160,13 +160,18 @@ pub(crate) fn done() -> Vec<u8> {
     [vec![0xFD, 0, 0, 0, 0], vec![0; 8]].concat()
 }
 
-/// What a server tells of the session at sign-in: the database and its collation.
+/// What a server tells of the session at sign-in: the database, its collation, the size of a packet.
 fn environment() -> Vec<u8> {
     let change = |kind: u8, value: Vec<u8>| {
-        let body = [vec![kind], value, vec![0]].concat();
+        let body = [vec![kind], value].concat();
         [vec![0xE3], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body].concat()
     };
-    [change(1, short_text("SambaPOS5")), change(7, vec![5, 9, 4, 0xD0, 0, 0x34])].concat()
+    [
+        change(1, [short_text("SambaPOS5"), vec![0]].concat()),
+        change(7, vec![5, 9, 4, 0xD0, 0, 0x34, 0]),
+        change(4, [short_text("4096"), short_text("4096")].concat()),
+    ]
+    .concat()
 }
 
 pub(crate) fn login_ack() -> Vec<u8> {

@@ -354,7 +354,8 @@ mod tests {
     fn text_of_several_forms_makes_one_column() {
         let mut writer = BatchWriter::new(&table(&[("T", SqlType::NVarChar { length: None }, true)])).unwrap();
         for round in 0..2 {
-            for cell in [Cell::Text("one"), Cell::Null, Cell::Utf16(b"t\0w\0o\0"), Cell::Utf16(&[]), Cell::Utf16(&[0xE4, 0])]
+            for cell in
+                [Cell::Text("one"), Cell::Null, Cell::Utf16(b"t\0w\0o\0"), Cell::Utf16(&[]), Cell::Utf16(&[0xE4, 0])]
             {
                 writer.put(0, cell).unwrap();
                 writer.end_row();

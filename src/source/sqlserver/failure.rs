@@ -53,7 +53,9 @@ pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, fault: Fault) 
         .hint("is it SQL Server that listens there? the machine may be overloaded: try again, or raise connect_timeout")
         .temporary(),
         Fault::Tls(cause) => source(format!("no encrypted connection with the till at {endpoint} could be made"))
-            .hint("servers before 2016 may know only old versions of TLS: update the server, or set encryption = \"off\"")
+            .hint(
+                "servers before 2016 may know only old versions of TLS: update the server, or set encryption = \"off\"",
+            )
             .caused_by(cause),
         Fault::Lost(cause) => {
             let hint = if config.encryption == Encryption::Off {
@@ -159,7 +161,8 @@ fn lost(doing: &Doing<'_>) -> String {
 }
 
 fn statement_refused(number: u32, fault: &Fault, doing: &Doing<'_>) -> Error {
-    let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(fault.to_string());
+    let error =
+        |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(fault.to_string());
     match number {
         229 | 230 | 262 | 300 | 916 => denied(error("permission denied")),
         208 => error("the table is no longer there").hint("it was dropped or renamed meanwhile: run again"),

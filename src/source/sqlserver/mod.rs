@@ -87,7 +87,13 @@ impl SqlServer {
 
     /// Sends a statement through the reading session, inside the read transaction when one is open, and returns all rows of
     /// its small answer. `columns` declares them: a pseudo table, whose types are what the wire brings.
-    pub(super) async fn answer(&mut self, what: &str, table: Option<&TableName>, text: &str, columns: Table) -> Result<RecordBatch> {
+    pub(super) async fn answer(
+        &mut self,
+        what: &str,
+        table: Option<&TableName>,
+        text: &str,
+        columns: Table,
+    ) -> Result<RecordBatch> {
         self.reading.lock().await.answer(what, table, text, &[], &Arc::new(columns)).await
     }
 

@@ -256,8 +256,7 @@ impl Reader<'_> {
     async fn attempt(&mut self, text: &str, values: &[Value], pauses: &mut Pauses) -> Result<Attempt> {
         self.session.pace().await;
         let table = self.table.clone();
-        let question =
-            Question { text, values, columns: &table, raw_text: self.session.wants_raw_text(&table.name) };
+        let question = Question { text, values, columns: &table, raw_text: self.session.wants_raw_text(&table.name) };
         let patience = self.session.patience();
         let before = self.rows;
         let mut arrived = 0;

@@ -125,9 +125,7 @@ impl Session {
     /// # Errors
     /// `Source` or `Credentials`, see [`connect::connect`].
     pub(super) async fn control(config: &TillConfig) -> Result<(Self, Endpoint)> {
-        let (client, at) = connect::connect(config).await?;
-        let mut connection = Connection::Tiberius(Box::new(client));
-        set_up(&mut connection, config).await?;
+        let (connection, at) = signed_in(config, None).await?;
         let session = Self {
             config: config.clone(),
             role: Role::Control,
@@ -229,28 +227,22 @@ impl Session {
     }
 
     async fn connect(&mut self) -> Result<Connection> {
-        let mut connection = self.sign_in().await?;
-        set_up(&mut connection, &self.config).await?;
-        Ok(connection)
-    }
-
-    async fn sign_in(&mut self) -> Result<Connection> {
         let Role::Reading { at, reader, observer } = &mut self.role else {
-            return Ok(Connection::Tiberius(Box::new(connect::connect(&self.config).await?.0)));
+            return signed_in(&self.config, None).await.map(|(connection, _)| connection);
         };
         if *reader == RowReader::Tiberius {
-            return Ok(Connection::Tiberius(Box::new(connect::connect(&self.config).await?.0)));
+            return signed_in(&self.config, Some(at)).await.map(|(connection, _)| connection);
         }
-        let fault = match FastClient::connect(&self.config, at).await {
-            Ok(client) => return Ok(Connection::Fast(Box::new(client))),
+        let fault = match fast(&self.config, at).await {
+            Ok(connection) => return Ok(connection),
             Err(fault) => fault,
         };
-        let spelled = format!("{}:{}", at.host, at.address.port());
         // What the server itself refuses, it refuses to the other driver, too.
         if *reader == RowReader::Fast || matches!(fault, Fault::Server { .. }) {
-            return Err(failure::sign_in_failed(&self.config, &spelled, fault));
+            let place = format!("{}:{}", at.host, at.address.port());
+            return Err(failure::sign_in_failed(&self.config, &place, fault));
         }
-        let (client, found) = connect::connect(&self.config).await?;
+        let (connection, found) = signed_in(&self.config, Some(at)).await?;
         *at = found;
         *reader = RowReader::Tiberius;
         if let Some(observer) = observer {
@@ -260,14 +252,13 @@ impl Session {
             );
             observer.event(Event::Note { message });
         }
-        Ok(Connection::Tiberius(Box::new(client)))
+        Ok(connection)
     }
 
     async fn ask_transaction(&mut self) -> Transaction {
         let Some(connection) = self.connection.as_mut() else { return Transaction::Lost };
         let columns = Arc::new(pseudo_table("transaction", &[("open_transactions", SqlType::Int)]));
-        let question =
-            Question { text: queries::OPEN_TRANSACTIONS, values: &[], columns: &columns, raw_text: false };
+        let question = Question { text: queries::OPEN_TRANSACTIONS, values: &[], columns: &columns, raw_text: false };
         let answer = async {
             let mut rows = connection.rows(&question).await?;
             let batch = rows.next(usize::MAX, usize::MAX).await?;
@@ -444,14 +435,31 @@ impl Session {
     }
 }
 
-/// The session's settings, on a connection that has none yet.
-async fn set_up(connection: &mut Connection, config: &TillConfig) -> Result<()> {
+/// A connection of tiberius with the session's settings, and where it was made: at a known place, or wherever the till is.
+async fn signed_in(config: &TillConfig, at: Option<&Endpoint>) -> Result<(Connection, Endpoint)> {
+    let (client, found) = match at {
+        Some(at) => connect::connect_again(config, at).await?,
+        None => connect::connect(config).await?,
+    };
+    let mut connection = Connection::Tiberius(Box::new(client));
     let doing = Doing { what: "set up the session", table: None, rows: 0, patience: config.statement_timeout };
-    let failed = |fault: Fault| failure::statement_failed(&fault, &doing);
-    connection.batch(queries::SESSION).await.map_err(failed)?;
+    set_up(&mut connection).await.map_err(|fault| failure::statement_failed(&fault, &doing))?;
+    Ok((connection, found))
+}
+
+/// A fast connection with the session's settings.
+async fn fast(config: &TillConfig, at: &Endpoint) -> Result<Connection, Fault> {
+    let mut connection = Connection::Fast(Box::new(FastClient::connect(config, at).await?));
+    set_up(&mut connection).await?;
+    Ok(connection)
+}
+
+/// The session's settings, on a connection that has none yet.
+async fn set_up(connection: &mut Connection) -> Result<(), Fault> {
+    connection.batch(queries::SESSION).await?;
     for setting in queries::OPTIONAL_SETTINGS {
         match connection.batch(setting).await {
-            Err(fault) if fault.breaks_connection() => return Err(failed(fault)),
+            Err(fault) if fault.breaks_connection() => return Err(fault),
             _ => {}
         }
     }

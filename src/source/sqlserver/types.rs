@@ -225,7 +225,9 @@ fn utf16_run(run: &[u8], text: &mut String) -> Result<(), Refusal> {
         *byte = unit[0];
         high |= unit[1] | (unit[0] & 0x80);
     }
-    if high == 0 && let Ok(ascii) = std::str::from_utf8(&narrow[..run.len() / 2]) {
+    if high == 0
+        && let Ok(ascii) = std::str::from_utf8(&narrow[..run.len() / 2])
+    {
         text.push_str(ascii);
         return Ok(());
     }

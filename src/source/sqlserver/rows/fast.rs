@@ -61,8 +61,7 @@ impl FastClient {
         let (context, place) = context(config, at);
         let provider = TdsConnectionProvider::new();
         let sign_in = contained(config.connect_timeout, provider.create_client(context, &place, None));
-        let client =
-            tokio::time::timeout(config.connect_timeout, sign_in).await.unwrap_or(Err(Fault::TimedOut))?;
+        let client = tokio::time::timeout(config.connect_timeout, sign_in).await.unwrap_or(Err(Fault::TimedOut))?;
         Ok(Self { client, patience: config.statement_timeout })
     }
 
@@ -235,7 +234,9 @@ impl Sink {
 
     fn put_decimal(&mut self, column: usize, value: &DecimalParts) {
         match i128::try_from(value.magnitude()) {
-            Ok(digits) => self.put(column, Cell::Decimal(if value.is_positive { digits } else { -digits }, value.scale)),
+            Ok(digits) => {
+                self.put(column, Cell::Decimal(if value.is_positive { digits } else { -digits }, value.scale))
+            }
             Err(_) => self.refuse("a decimal has too many digits"),
         }
     }
