@@ -10,6 +10,8 @@ mod signing_in;
 #[path = "demo_till/values.rs"]
 mod values;
 
+#[path = "demo_till/checksums.rs"]
+mod checksums;
 #[path = "demo_till/clients.rs"]
 mod clients;
 #[path = "demo_till/faults.rs"]

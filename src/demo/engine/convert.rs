@@ -4,6 +4,8 @@ use sqlparser::ast;
 
 use super::{
     SqlError,
+    binary::{from_binary, hexadecimal, not_allowed, to_binary},
+    checksum::type_name,
     translate::Typed,
     typing::{self, Family, Kind, family, storage},
 };
@@ -23,6 +25,9 @@ pub(super) fn data_type_of(data_type: &ast::DataType) -> Result<SqlType, SqlErro
     let Ok(sql_type) = text.parse::<SqlType>();
     match sql_type {
         SqlType::Other(_) if lower.starts_with("float(") => Ok(SqlType::Float),
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) => {
+            Err(SqlError::unsupported(format!("conversions to {lower}")))
+        }
         SqlType::Other(name) => Err(SqlError::new(243, 16, format!("Type {name} is not a defined system type."))),
         known => Ok(known),
     }
@@ -35,10 +40,7 @@ pub(super) fn convert(typed: &Typed, target: &SqlType) -> Result<String, SqlErro
         return Ok(format!("CAST(NULL AS {place})"));
     };
     let sql = &typed.sql;
-    let refused = || {
-        let text = format!("Explicit conversion from data type {source} to {target} is not allowed.");
-        SqlError::new(529, 16, text)
-    };
+    let refused = || not_allowed(source, &target.to_string());
     let whole_limit = |sql: &str| match target {
         SqlType::TinyInt => format!("CAST(CAST({sql} AS UTINYINT) AS SMALLINT)"),
         _ => format!("CAST({sql} AS {place})"),
@@ -46,7 +48,9 @@ pub(super) fn convert(typed: &Typed, target: &SqlType) -> Result<String, SqlErro
     Ok(match (family(source), family(target)) {
         (_, Family::Other) | (Family::Other, _) => return Err(refused()),
         (Family::Text | Family::Xml, Family::Text | Family::Xml) => match typing::text_length(target) {
-            Some(length) if typing::text_length(source).is_none_or(|n| n > length) => format!("left({sql}, {length})"),
+            Some(length) if typing::text_length(source).is_none_or(|n| n > length) => {
+                format!("tsql_cut({sql}, 1, {length})")
+            }
             _ => sql.clone(),
         },
         (Family::Text, Family::Moment) => match &typed.constant {
@@ -58,6 +62,11 @@ pub(super) fn convert(typed: &Typed, target: &SqlType) -> Result<String, SqlErro
         (Family::Text, Family::Guid) => format!("upper({sql})"),
         (Family::Guid, Family::Text) => format!("upper({sql})"),
         (Family::Bit, Family::Text) => format!("CAST(CAST({sql} AS INTEGER) AS VARCHAR)"),
+        // Money shows two digits unless a style asks for all four.
+        (Family::Exact, Family::Text) if matches!(source, SqlType::Money | SqlType::SmallMoney) => {
+            format!("CAST(CAST({sql} AS DECIMAL(19,2)) AS VARCHAR)")
+        }
+        (Family::Float, Family::Text) => format!("tsql_float_text(CAST({sql} AS DOUBLE), 0)"),
         (Family::Whole | Family::Exact, Family::Text) => format!("CAST({sql} AS VARCHAR)"),
         (Family::Bit, Family::Bit) => sql.clone(),
         (Family::Bit, Family::Whole | Family::Exact | Family::Float) => {
@@ -80,10 +89,47 @@ pub(super) fn convert(typed: &Typed, target: &SqlType) -> Result<String, SqlErro
         (Family::Moment, Family::FineMoment) if matches!(target, SqlType::DateTime2 { .. }) => {
             format!("strftime(CAST({sql} AS TIMESTAMP), '%Y-%m-%dT%H:%M:%S.%f0')")
         }
-        (Family::Binary, Family::Binary) => sql.clone(),
+        (_, Family::Binary) => to_binary(typed, source, target)?,
+        (Family::Binary, Family::Whole) => from_binary(typed, source, target)?,
         _ if source == target => sql.clone(),
         _ => return Err(SqlError::unsupported(format!("converting {source} to {target}"))),
     })
+}
+
+/// CONVERT with a style: dates in ISO and ODBC form, all digits of floats and money, bytes as hexadecimal digits.
+pub(super) fn styled(typed: &Typed, target: &SqlType, style: &str) -> Result<Typed, SqlError> {
+    let source = typed.sql_type()?;
+    let unknown = || SqlError::unsupported(format!("CONVERT from {source} to {target} with style {style}"));
+    let number: i32 = style.parse().map_err(|_| unknown())?;
+    if typed.kind == Kind::Null || number == 0 {
+        return Ok(Typed::value(convert(typed, target)?, target.clone()));
+    }
+    if let Some(sql) = hexadecimal(typed, &source, target, number) {
+        return Ok(Typed::value(sql, target.clone()));
+    }
+    let sql = &typed.sql;
+    let text = match (family(&source), family(target), number) {
+        (Family::Text, Family::Moment, 23 | 112 | 120 | 121 | 126) | (Family::Whole, Family::Text, _) => {
+            return Ok(Typed::value(convert(typed, target)?, target.clone()));
+        }
+        (Family::Moment, Family::Text, 112) => format!("strftime({sql}, '%Y%m%d')"),
+        (Family::Moment, Family::Text, 23) => format!("strftime({sql}, '%Y-%m-%d')"),
+        (Family::Moment, Family::Text, 120 | 121 | 126) => {
+            format!("tsql_stamp_text(CAST({sql} AS TIMESTAMP), {}, {number})", type_name(&source))
+        }
+        (Family::Time, Family::Text, 121 | 126) => {
+            format!("tsql_stamp_text(DATE '1970-01-01' + CAST({sql} AS TIME), {}, {number})", type_name(&source))
+        }
+        (Family::FineMoment, Family::Text, 121) if !matches!(source, SqlType::DateTimeOffset { .. }) => {
+            format!("replace({sql}, 'T', ' ')")
+        }
+        (Family::FineMoment, Family::Text, 126) => format!("replace({sql}, ' ', 'T')"),
+        (Family::Float, Family::Text, 1..=3) => format!("tsql_float_text(CAST({sql} AS DOUBLE), {number})"),
+        (Family::Exact, Family::Text, 2) => format!("CAST({sql} AS VARCHAR)"),
+        _ => return Err(unknown()),
+    };
+    let text = Typed::value(text, typing::text_type(false, Some(60)));
+    Ok(Typed::value(convert(&text, target)?, target.clone()))
 }
 
 /// A constant date as DuckDB reads it. Formats that depend on the login's language are refused.

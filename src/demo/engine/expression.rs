@@ -7,7 +7,7 @@ use super::{
     SqlError,
     compare::{comparable, compare, is_folded, like},
     constant::{literal, parameter_value},
-    convert::{convert, data_type_of},
+    convert::{convert, data_type_of, styled},
     select::{is_binary_collation, not_grouped},
     translate::{Translator, Typed, same_name},
     typing::{self, Family, Kind, arithmetic, common, family, is_numeric, is_wide, storage, text_type},
@@ -140,8 +140,10 @@ impl Translator<'_> {
                 match styles.as_slice() {
                     [] => self.cast(&typed, data_type, *is_try),
                     [style] => {
-                        let style = style.to_string();
-                        self.styled(&typed, data_type, &style)
+                        if *is_try {
+                            return Err(SqlError::unsupported("TRY_CONVERT with a style"));
+                        }
+                        styled(&typed, &data_type_of(data_type)?, &style.to_string())
                     }
                     _ => Err(SqlError::syntax("CONVERT")),
                 }
@@ -221,9 +223,9 @@ impl Translator<'_> {
             BinaryOperator::Multiply => self.arithmetic('*', left, right),
             BinaryOperator::Divide => self.arithmetic('/', left, right),
             BinaryOperator::Modulo => self.arithmetic('%', left, right),
-            BinaryOperator::BitwiseAnd | BinaryOperator::BitwiseOr | BinaryOperator::BitwiseXor => {
-                Err(SqlError::unsupported("operators on bits"))
-            }
+            BinaryOperator::BitwiseAnd => self.bits("({a} & {b})", left, right),
+            BinaryOperator::BitwiseOr => self.bits("({a} | {b})", left, right),
+            BinaryOperator::BitwiseXor => self.bits("xor({a}, {b})", left, right),
             other => Err(SqlError::syntax(&other.to_string())),
         }
     }
@@ -251,6 +253,11 @@ impl Translator<'_> {
             let binary = left.binary || right.binary;
             return Ok(Typed { binary, ..Typed::value(format!("({} || {})", left.sql, right.sql), sql_type) });
         }
+        if let ('+', Some(a), Some(b)) = (op, binary_length(&a), binary_length(&b)) {
+            let length = a.zip(b).and_then(|(a, b)| a.checked_add(b)).filter(|sum| *sum <= 8000);
+            let sql = format!("({} || {})", left.sql, right.sql);
+            return Ok(Typed::value(sql, SqlType::VarBinary { length }));
+        }
         if !is_numeric(&a) || !is_numeric(&b) {
             return Err(SqlError::unsupported(format!("{a} {op} {b}")));
         }
@@ -274,6 +281,19 @@ impl Translator<'_> {
             _ => format!("(CAST({} AS {place}) {op} CAST({} AS {place}))", left.sql, right.sql),
         };
         Ok(Typed::value(sql, result))
+    }
+
+    /// An operator on the bits of whole numbers.
+    fn bits(&mut self, form: &str, left: &Expr, right: &Expr) -> Result<Typed, SqlError> {
+        let (left, right) = (self.value(left)?, self.value(right)?);
+        let (a, b) = (left.sql_type()?, right.sql_type()?);
+        if family(&a) != Family::Whole || family(&b) != Family::Whole {
+            return Err(SqlError::unsupported(format!("operators on the bits of {a} and {b}")));
+        }
+        let result = arithmetic('+', &a, &b)?;
+        let place = storage(&result)?;
+        let side = |typed: &Typed| format!("CAST({} AS {place})", typed.sql);
+        Ok(Typed::value(form.replace("{a}", &side(&left)).replace("{b}", &side(&right)), result))
     }
 
     fn case(
@@ -324,27 +344,13 @@ impl Translator<'_> {
         let binary = typed.binary && family(&target) == Family::Text;
         Ok(Typed { binary, ..Typed::value(sql, target) })
     }
+}
 
-    /// CONVERT with a style: the ISO styles of dates.
-    fn styled(&mut self, typed: &Typed, data_type: &ast::DataType, style: &str) -> Result<Typed, SqlError> {
-        let target = data_type_of(data_type)?;
-        let source = typed.sql_type()?;
-        let format = match style {
-            "112" => "%Y%m%d",
-            "23" => "%Y-%m-%d",
-            "120" => "%Y-%m-%d %H:%M:%S",
-            "121" => "%Y-%m-%d %H:%M:%S.%g",
-            "126" => "%Y-%m-%dT%H:%M:%S.%g",
-            _ => return Err(SqlError::unsupported(format!("CONVERT with style {style}"))),
-        };
-        if family(&source) == Family::Moment && family(&target) == Family::Text {
-            let text = Typed::value(format!("strftime({}, '{format}')", typed.sql), text_type(false, Some(30)));
-            return Ok(Typed::value(convert(&text, &target)?, target));
-        }
-        if family(&source) == Family::Text && family(&target) == Family::Moment {
-            return Ok(Typed::value(convert(typed, &target)?, target));
-        }
-        Err(SqlError::unsupported("CONVERT with a style between these types"))
+/// The length of a binary type: none of its own for the long ones.
+fn binary_length(sql_type: &SqlType) -> Option<Option<u16>> {
+    match sql_type {
+        SqlType::VarBinary { length } | SqlType::Binary { length } => Some(*length),
+        _ => None,
     }
 }
 

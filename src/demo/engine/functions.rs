@@ -4,7 +4,9 @@ use sqlparser::ast::{DuplicateTreatment, Expr, Function, FunctionArg, FunctionAr
 
 use super::{
     SqlError,
+    binary::padded,
     catalog::{self, DATABASE_ID},
+    checksum::{concat_type, hashbytes, row_checksum},
     compare::{compare, fold_key, order_key},
     constant::quoted,
     convert::convert,
@@ -18,15 +20,6 @@ use crate::model::sql_type::SqlType;
 pub(super) const MACROS: &str = r"
 CREATE MACRO tsql_fold(x) AS lower(rtrim(x, ' '));
 CREATE MACRO tsql_order(x) AS strip_accents(tsql_fold(x)) || chr(1) || tsql_fold(x);
-CREATE MACRO tsql_charindex(part, x, start) AS
-    CASE WHEN part IS NULL OR x IS NULL OR start IS NULL THEN NULL
-         WHEN part = '' THEN 0
-         WHEN strpos(substr(x, greatest(start, 1)), part) = 0 THEN 0
-         ELSE strpos(substr(x, greatest(start, 1)), part) + greatest(start, 1) - 1 END;
-CREATE MACRO tsql_substring(x, start, n) AS
-    CASE WHEN n < 0 THEN error('T-SQL 537 Invalid length parameter passed to the LEFT or SUBSTRING function.')
-         ELSE substr(x, greatest(start, 1), greatest(0, n + least(start - 1, 0))) END;
-CREATE MACRO tsql_units(x) AS length(x) + length(regexp_replace(x, '[^\x{10000}-\x{10FFFF}]', '', 'g'));
 CREATE MACRO tsql_divisor(x) AS CASE WHEN x = 0 THEN error('T-SQL 8134 Divide by zero error encountered.') ELSE x END;
 CREATE MACRO tsql_like_pattern(x) AS
     CASE WHEN contains(x, '[') THEN error('T-SQL 40517 The demo till does not support classes in computed patterns of LIKE.')
@@ -38,7 +31,7 @@ CREATE MACRO tsql_guid_order(x) AS upper(
 
 /// Whether a function gives one value for many rows.
 pub(super) fn is_aggregate(name: &str) -> bool {
-    matches!(name.to_ascii_uppercase().as_str(), "COUNT" | "COUNT_BIG" | "SUM" | "AVG" | "MIN" | "MAX")
+    matches!(name.to_ascii_uppercase().as_str(), "COUNT" | "COUNT_BIG" | "SUM" | "AVG" | "MIN" | "MAX" | "CHECKSUM_AGG")
 }
 
 /// Type of names in the catalog.
@@ -64,8 +57,16 @@ impl Translator<'_> {
             FunctionArguments::None => (&[][..], false),
             _ => return Err(SqlError::unsupported(format!("these arguments of {name}"))),
         };
+        if self.context.engine.options().missing_functions.contains(&name) {
+            return Err(unknown_function(&name));
+        }
         if is_aggregate(&name) {
             return self.aggregate(&name, arguments, distinct);
+        }
+        if let ("CHECKSUM" | "BINARY_CHECKSUM", [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) =
+            (name.as_str(), arguments)
+        {
+            return row_checksum(name == "BINARY_CHECKSUM", &self.all_columns()?);
         }
         let first_is_word = matches!(name.as_str(), "DATEADD" | "DATEDIFF" | "DATEPART");
         let mut word = String::new();
@@ -127,6 +128,10 @@ impl Translator<'_> {
                 };
                 Typed::value(format!("CAST(sum({word}{sql}) AS {})", typing::storage(&result)?), result)
             }
+            "CHECKSUM_AGG" if sql_type == SqlType::Int => {
+                Typed::value(format!("bit_xor({word}CAST({sql} AS INTEGER))"), SqlType::Int)
+            }
+            "CHECKSUM_AGG" => return Err(SqlError::unsupported(format!("CHECKSUM_AGG of {sql_type}"))),
             "AVG" => match family(&sql_type) {
                 Family::Float => Typed::value(format!("avg({word}{sql})"), SqlType::Float),
                 Family::Whole => {
@@ -201,11 +206,15 @@ impl Translator<'_> {
             }
             ("DATALENGTH", [value]) => {
                 let sql_type = value.sql_type()?;
+                let text = || padded(&value.sql, &sql_type);
                 let sql = match family(&sql_type) {
-                    Family::Text if is_wide(&sql_type) => format!("2 * tsql_units({})", value.sql),
-                    Family::Text => format!("tsql_units({})", value.sql),
+                    Family::Text if is_wide(&sql_type) => format!("2 * tsql_units({})", text()),
+                    Family::Text => format!("tsql_units({})", text()),
                     Family::Binary => format!("octet_length({})", value.sql),
-                    _ => return Err(SqlError::unsupported(format!("DATALENGTH of {sql_type}"))),
+                    _ => match fixed_size(&sql_type) {
+                        Some(size) => format!("CASE WHEN {} IS NOT NULL THEN {size} END", value.sql),
+                        None => return Err(SqlError::unsupported(format!("DATALENGTH of {sql_type}"))),
+                    },
                 };
                 Typed::value(sql, length_type(value)?)
             }
@@ -236,21 +245,37 @@ impl Translator<'_> {
             }
             ("CHARINDEX", [part, value, rest @ ..]) if rest.len() <= 1 => {
                 let (part, value) = (as_text(part)?, as_text(value)?);
-                let start = rest.first().map_or("1", |start| &start.sql);
+                let start = rest.first().map_or("1".to_owned(), |start| format!("CAST({} AS BIGINT)", start.sql));
                 let fold = |typed: &Typed| {
                     if part.binary || value.binary { typed.sql.clone() } else { format!("lower({})", typed.sql) }
                 };
                 let sql = format!("tsql_charindex({}, {}, {start})", fold(&part), fold(&value));
                 Typed::value(sql, length_type(&value)?)
             }
+            ("SUBSTRING", [value, start, length]) if is_binary(value) => {
+                let place = |typed: &Typed| format!("CAST({} AS BIGINT)", typed.sql);
+                let sql = format!("tsql_slice({}, {}, {})", value.sql, place(start), place(length));
+                let size = match value.sql_type()? {
+                    SqlType::VarBinary { length } | SqlType::Binary { length } => length,
+                    SqlType::RowVersion => Some(8),
+                    _ => None,
+                };
+                Typed::value(sql, SqlType::VarBinary { length: size })
+            }
             ("SUBSTRING", [value, start, length]) => {
                 let sql_type = cut_type(value)?;
-                let sql = format!("tsql_substring({}, {}, {})", value.sql, start.sql, length.sql);
+                let place = |typed: &Typed| format!("CAST({} AS BIGINT)", typed.sql);
+                let sql = format!("tsql_cut({}, {}, {})", value.sql, place(start), place(length));
                 Typed { binary: value.binary, ..Typed::value(sql, sql_type) }
             }
             ("LEFT" | "RIGHT", [value, length]) => {
                 let value = as_text(value)?;
-                let sql = format!("{}({}, greatest({}, 0))", name.to_ascii_lowercase(), value.sql, length.sql);
+                let length = format!("greatest(CAST({} AS BIGINT), 0)", length.sql);
+                let sql = if name == "LEFT" {
+                    format!("tsql_cut({}, 1, {length})", value.sql)
+                } else {
+                    format!("tsql_cut({0}, greatest(tsql_units({0}) - {length} + 1, 1), {length})", value.sql)
+                };
                 Typed { binary: value.binary, ..Typed::value(sql, cut_type(&value)?) }
             }
             ("UPPER" | "LOWER", [value]) => {
@@ -282,21 +307,34 @@ impl Translator<'_> {
                     other if typing::is_numeric(&other) && other != SqlType::Bit => other,
                     other => return Err(SqlError::unsupported(format!("{name} of {other}"))),
                 };
+                if family(&sql_type) == Family::Whole && name != "ABS" {
+                    return Ok(Typed { column: None, constant: None, ..value.clone() });
+                }
                 let function = if name == "CEILING" { "ceil".into() } else { name.to_ascii_lowercase() };
                 Typed::value(format!("CAST({function}({}) AS {})", value.sql, typing::storage(&sql_type)?), sql_type)
             }
             ("YEAR" | "MONTH" | "DAY", [value]) if is_moment(value) => {
                 Typed::value(format!("CAST({}({}) AS INTEGER)", name.to_ascii_lowercase(), value.sql), SqlType::Int)
             }
-            ("CHECKSUM" | "BINARY_CHECKSUM" | "CHECKSUM_AGG" | "HASHBYTES", _) => {
-                return Err(SqlError::unsupported(format!("the function {name}")));
-            }
+            ("CHECKSUM" | "BINARY_CHECKSUM", [_, ..]) => row_checksum(name == "BINARY_CHECKSUM", arguments)?,
+            ("HASHBYTES", [algorithm, value]) => hashbytes(algorithm, value, self.context.engine.major_version())?,
+            ("CONCAT", [_, _, ..]) => concat(arguments)?,
+            ("REPLACE", [value, part, by]) => replace(value, part, by)?,
             _ => {
                 let text =
                     format!("'{name}' is not a recognized built-in function name with {} arguments.", arguments.len());
                 return Err(SqlError::new(195, 15, text));
             }
         })
+    }
+
+    /// The columns of all tables of the present query.
+    fn all_columns(&self) -> Result<Vec<Typed>, SqlError> {
+        let sources = self.scopes.last().map(Vec::as_slice).unwrap_or_default();
+        if sources.is_empty() || self.grouping.is_some() {
+            return Err(SqlError::syntax("*"));
+        }
+        Ok(sources.iter().flat_map(|source| &source.columns).map(Typed::of_column).collect())
     }
 
     fn server_property(&self, property: &Typed) -> Result<Typed, SqlError> {
@@ -356,6 +394,67 @@ impl Translator<'_> {
     }
 }
 
+fn unknown_function(name: &str) -> SqlError {
+    SqlError::new(195, 15, format!("'{name}' is not a recognized built-in function name."))
+}
+
+fn is_binary(value: &Typed) -> bool {
+    matches!(&value.kind, Kind::Value(sql_type) if family(sql_type) == Family::Binary)
+}
+
+/// Bytes every value of a type takes.
+fn fixed_size(sql_type: &SqlType) -> Option<u8> {
+    Some(match sql_type {
+        SqlType::Bit | SqlType::TinyInt => 1,
+        SqlType::SmallInt => 2,
+        SqlType::Int | SqlType::Real | SqlType::SmallMoney | SqlType::SmallDateTime => 4,
+        SqlType::BigInt | SqlType::Float | SqlType::Money | SqlType::DateTime => 8,
+        SqlType::Date => 3,
+        SqlType::UniqueIdentifier => 16,
+        SqlType::Decimal { precision, .. } => match precision {
+            0..=9 => 5,
+            10..=19 => 9,
+            20..=28 => 13,
+            _ => 17,
+        },
+        _ => return None,
+    })
+}
+
+/// CONCAT: everything as text, NULL as nothing.
+fn concat(arguments: &[Typed]) -> Result<Typed, SqlError> {
+    let mut values = Vec::new();
+    for argument in arguments {
+        let value = if argument.kind == Kind::Null { text("", text_type(false, Some(1))) } else { as_text(argument)? };
+        let sql_type = value.sql_type()?;
+        values.push((value, sql_type));
+    }
+    let sql_type = concat_type(&values);
+    let binary = values.iter().any(|(value, _)| value.binary);
+    let parts: Vec<&str> = values.iter().map(|(value, _)| value.sql.as_str()).collect();
+    let whole = format!("concat({})", parts.join(", "));
+    let sql = match typing::text_length(&sql_type) {
+        Some(length @ 4000..) => format!("tsql_cut({whole}, 1, {length})"),
+        _ => whole,
+    };
+    Ok(Typed { binary, ..Typed::value(sql, sql_type).not_null() })
+}
+
+/// REPLACE, where letter case cannot matter.
+fn replace(value: &Typed, part: &Typed, by: &Typed) -> Result<Typed, SqlError> {
+    let (value, part, by) = (as_text(value)?, as_text(part)?, as_text(by)?);
+    let caseless = part.constant.as_deref().is_some_and(|text| !text.chars().any(char::is_alphabetic));
+    let binary = value.binary || part.binary || by.binary;
+    if !binary && !caseless {
+        return Err(SqlError::unsupported("REPLACE of letters without a binary collation"));
+    }
+    let wide = [&value, &part, &by].iter().any(|typed| typed.sql_type().is_ok_and(|sql_type| is_wide(&sql_type)));
+    let long = typing::text_length(&value.sql_type()?).is_none();
+    let length = if long { None } else { Some(if wide { 4000 } else { 8000 }) };
+    let sql = format!("replace({}, {}, {})", value.sql, part.sql, by.sql);
+    Ok(Typed { binary, ..Typed::value(sql, text_type(wide, length)) })
+}
+
 /// What COUNT counts: with DISTINCT, equal text counts once.
 fn counted(argument: &Typed, distinct: bool) -> Result<String, SqlError> {
     if distinct { fold_key(argument) } else { Ok(argument.sql.clone()) }
@@ -383,7 +482,8 @@ fn length_type(value: &Typed) -> Result<SqlType, SqlError> {
         | SqlType::VarChar { length: None }
         | SqlType::VarBinary { length: None }
         | SqlType::NText
-        | SqlType::Text => SqlType::BigInt,
+        | SqlType::Text
+        | SqlType::Image => SqlType::BigInt,
         _ => SqlType::Int,
     })
 }

@@ -8,15 +8,20 @@
 //! real server on purpose; nothing in here writes to the tables on behalf of a client.
 
 pub(super) mod batch;
+mod binary;
 mod catalog;
+mod checksum;
 mod compare;
 mod constant;
 mod convert;
+pub(super) mod exact;
 mod expression;
 mod functions;
+mod native;
 mod select;
 mod translate;
 mod typing;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +37,7 @@ use crate::{
     model::{sql_type::SqlType, table::Table},
 };
 
+pub use exact::{ExactCell, ExactTable};
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -49,6 +55,8 @@ pub struct EngineOptions {
     pub collation: String,
     /// Whether the database allows snapshot isolation.
     pub allow_snapshot_isolation: bool,
+    /// Functions this server does not have, in upper case: calling one is error 195, as on old servers and on Babelfish.
+    pub missing_functions: Vec<String>,
 }
 
 impl Default for EngineOptions {
@@ -60,6 +68,7 @@ impl Default for EngineOptions {
             edition: "Express Edition (64-bit)".into(),
             collation: schema::COLLATION.into(),
             allow_snapshot_isolation: false,
+            missing_functions: Vec::new(),
         }
     }
 }
@@ -70,6 +79,7 @@ pub struct Engine {
     root: Mutex<Connection>,
     options: EngineOptions,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
 }
 
@@ -82,8 +92,18 @@ impl Engine {
         let root = Connection::open_in_memory().or_fail(Kind::Bug, || "cannot open the demo till's database")?;
         root.execute_batch("CREATE SCHEMA IF NOT EXISTS dbo; CREATE SCHEMA IF NOT EXISTS sys;")
             .or_fail(Kind::Bug, || "cannot make the demo till's schemas")?;
+        native::register(&root)?;
+        let turkish = options.collation.to_ascii_lowercase().starts_with("turkish");
+        let narrow = format!("CREATE MACRO tsql_narrow_bytes(x) AS tsql_narrow(x, {turkish});");
+        root.execute_batch(&narrow).or_fail(Kind::Bug, || "cannot define the code page of narrow text")?;
         root.execute_batch(functions::MACROS).or_fail(Kind::Bug, || "cannot define the functions of T-SQL")?;
-        let engine = Self { root: Mutex::new(root), options, tables: RwLock::default(), clock: Mutex::new(None) };
+        let engine = Self {
+            root: Mutex::new(root),
+            options,
+            tables: RwLock::default(),
+            exact: Mutex::default(),
+            clock: Mutex::new(None),
+        };
         engine.add(&catalog::tables())?;
         engine.add(tables)?;
         engine.describe()?;
@@ -119,6 +139,11 @@ impl Engine {
         &self.options
     }
 
+    /// The server's major version: 14 for 2017.
+    pub(super) fn major_version(&self) -> u32 {
+        self.options.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or_default()
+    }
+
     pub(super) fn now(&self) -> DateTime {
         let set = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         set.unwrap_or_else(|| jiff::Zoned::now().datetime())
@@ -128,6 +153,22 @@ impl Engine {
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<Arc<Table>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(&lookup_key(schema, name)).cloned()
+    }
+
+    fn exact_tables(&self) -> MutexGuard<'_, BTreeMap<String, Arc<exact::ExactTable>>> {
+        self.exact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `table`, of which the embedded database keeps what `stored` says.
+    fn add_stored(&self, table: &Table, stored: &Table) -> Result<()> {
+        let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let key = lookup_key(&table.name.schema, &table.name.name);
+        if known.contains_key(&key) {
+            return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
+        }
+        schema::create_tables(&self.root(), std::slice::from_ref(stored))?;
+        known.insert(key, Arc::new(table.clone()));
+        Ok(())
     }
 
     fn root(&self) -> MutexGuard<'_, Connection> {
@@ -141,10 +182,10 @@ impl Engine {
             if known.contains_key(&key) {
                 return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
             }
-            // Types that nobody can keep are listed in the catalog like all others; their storage does not matter.
+            // Types without an exact storage are listed in the catalog like all others; see `exact` for their values.
             let mut stored = table.clone();
             for column in &mut stored.columns {
-                if matches!(column.sql_type, SqlType::Other(_)) {
+                if schema::duckdb_type(&column.sql_type).is_none() {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }

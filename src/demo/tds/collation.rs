@@ -2,7 +2,7 @@
 
 /// What is known of a database collation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Collation {
+pub(in crate::demo) struct Collation {
     language: u16,
     sort_id: u8,
     turkish: bool,
@@ -19,7 +19,7 @@ const TURKISH: [(u8, char); 6] = [(0xD0, 'Ğ'), (0xDD, 'İ'), (0xDE, 'Ş'), (0xF
 
 impl Collation {
     /// The collation of that name: Turkish ones have code page 1254, all others 1252.
-    pub(super) fn named(name: &str) -> Self {
+    pub(in crate::demo) fn named(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
         let turkish = lower.starts_with("turkish");
         Self {
@@ -30,13 +30,13 @@ impl Collation {
     }
 
     /// Language, flags (ignore case, kana type and width) and sort id.
-    pub(super) fn bytes(self) -> [u8; 5] {
+    pub(in crate::demo) fn bytes(self) -> [u8; 5] {
         let [low, high] = self.language.to_le_bytes();
         [low, high, 0xD0, 0x00, self.sort_id]
     }
 
     /// Appends `text` in the code page; characters it lacks become question marks, as on a real server.
-    pub(super) fn encode(self, text: &str, out: &mut Vec<u8>) {
+    pub(in crate::demo) fn encode(self, text: &str, out: &mut Vec<u8>) {
         out.extend(text.chars().map(|character| self.byte(character)));
     }
 
@@ -51,7 +51,7 @@ impl Collation {
     }
 
     /// Narrow bytes as text.
-    pub(super) fn decode(self, bytes: &[u8]) -> String {
+    pub(in crate::demo) fn decode(self, bytes: &[u8]) -> String {
         bytes
             .iter()
             .map(|byte| {

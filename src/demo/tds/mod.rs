@@ -7,16 +7,18 @@
 //! Promises: values leave with the SQL Server types they are declared with; a malformed request gets an error or a closed
 //! connection, never a panic; only loopback addresses are listened on.
 
-mod collation;
+pub(in crate::demo) mod collation;
 mod connection;
 mod login;
-mod moment;
+pub(in crate::demo) mod moment;
 mod packet;
 mod rpc;
 mod server;
 mod session;
+pub(super) mod tamper;
 mod tls;
 mod token;
-mod value;
+pub(in crate::demo) mod value;
 
 pub use server::{Server, ServerOptions};
+pub use tls::Certificate;

@@ -11,7 +11,7 @@ const DAYS_1900_TO_1970: i64 = 25_567;
 const TICKS_A_DAY: i64 = 86_400 * 300;
 
 /// `datetime`: days since 1900 and ticks of 1/300 s, rounded to the nearest.
-pub(super) fn datetime(micros: i64) -> Option<[u8; 8]> {
+pub(in crate::demo) fn datetime(micros: i64) -> Option<[u8; 8]> {
     let mut day = micros.div_euclid(MICROS_A_DAY) + DAYS_1900_TO_1970;
     let mut ticks = (micros.rem_euclid(MICROS_A_DAY) * 3 + 5_000) / 10_000;
     if ticks == TICKS_A_DAY {
@@ -23,13 +23,13 @@ pub(super) fn datetime(micros: i64) -> Option<[u8; 8]> {
 }
 
 /// Microseconds since 1970 of a `datetime`, to the millisecond SQL Server displays (.003, .007).
-pub(super) fn from_datetime(days: i32, ticks: u32) -> i64 {
+pub(in crate::demo) fn from_datetime(days: i32, ticks: u32) -> i64 {
     let millis = (i64::from(ticks) * 10 + 1) / 3;
     (i64::from(days) - DAYS_1900_TO_1970) * MICROS_A_DAY + millis * 1000
 }
 
 /// `smalldatetime`: days since 1900 and minutes.
-pub(super) fn smalldatetime(micros: i64) -> Option<[u8; 4]> {
+pub(in crate::demo) fn smalldatetime(micros: i64) -> Option<[u8; 4]> {
     let minutes = (micros + 30_000_000).div_euclid(60_000_000);
     let [a, b] = u16::try_from(minutes.div_euclid(1440) + DAYS_1900_TO_1970).ok()?.to_le_bytes();
     let [c, d] = u16::try_from(minutes.rem_euclid(1440)).ok()?.to_le_bytes();
@@ -37,24 +37,24 @@ pub(super) fn smalldatetime(micros: i64) -> Option<[u8; 4]> {
 }
 
 /// Microseconds since 1970 of a `smalldatetime`.
-pub(super) fn from_smalldatetime(days: u16, minutes: u16) -> i64 {
+pub(in crate::demo) fn from_smalldatetime(days: u16, minutes: u16) -> i64 {
     (i64::from(days) - DAYS_1900_TO_1970) * MICROS_A_DAY + i64::from(minutes) * 60_000_000
 }
 
 /// `date`: days since the year 1, in three bytes. `days` counts from 1970.
-pub(super) fn date(days: i32) -> Option<[u8; 3]> {
+pub(in crate::demo) fn date(days: i32) -> Option<[u8; 3]> {
     let [a, b, c, high] = u32::try_from(i64::from(days) + DAYS_TO_1970).ok()?.to_le_bytes();
     (high == 0).then_some([a, b, c])
 }
 
 /// Days since 1970 of a `date`.
-pub(super) fn from_date(bytes: [u8; 3]) -> i32 {
+pub(in crate::demo) fn from_date(bytes: [u8; 3]) -> i32 {
     let days = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
     i32::try_from(i64::from(days) - DAYS_TO_1970).unwrap_or_default()
 }
 
 /// Bytes of the time of day at a scale.
-pub(super) fn time_bytes(scale: u8) -> usize {
+pub(in crate::demo) fn time_bytes(scale: u8) -> usize {
     match scale {
         0..=2 => 3,
         3..=4 => 4,
@@ -64,7 +64,7 @@ pub(super) fn time_bytes(scale: u8) -> usize {
 
 /// A point in time or a time of day, in ticks of 100 ns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(in crate::demo) struct Moment {
     /// Days since 1970, of types that have a date.
     days: Option<i64>,
     /// Since midnight.
@@ -76,17 +76,17 @@ pub(super) struct Moment {
 const TICKS_OF_DAY: i64 = MICROS_A_DAY * 10;
 
 impl Moment {
-    pub(super) fn time(micros: i64) -> Self {
+    pub(in crate::demo) fn time(micros: i64) -> Self {
         Self { days: None, ticks: micros * 10, offset: None }
     }
 
-    pub(super) fn stamp(micros: i64) -> Self {
+    pub(in crate::demo) fn stamp(micros: i64) -> Self {
         let days = micros.div_euclid(MICROS_A_DAY);
         Self { days: Some(days), ticks: micros.rem_euclid(MICROS_A_DAY) * 10, offset: None }
     }
 
     /// Reads ISO 8601 text: `2026-03-01T12:05:00.1234567`, a blank in place of the T, `+01:00` at the end of offsets.
-    pub(super) fn parse(text: &str, sql_type: &SqlType) -> Option<Self> {
+    pub(in crate::demo) fn parse(text: &str, sql_type: &SqlType) -> Option<Self> {
         let (date, rest) = match sql_type {
             SqlType::Time { .. } => (None, text),
             _ => {
@@ -119,7 +119,7 @@ impl Moment {
     }
 
     /// Appends length and value at `scale` (decimal digits of a second).
-    pub(super) fn put(self, out: &mut Vec<u8>, scale: u8) -> Option<()> {
+    pub(in crate::demo) fn put(self, out: &mut Vec<u8>, scale: u8) -> Option<()> {
         let units = self.ticks / 10i64.pow(7u32.checked_sub(u32::from(scale))?);
         let time = time_bytes(scale);
         let length = time + if self.days.is_some() { 3 } else { 0 } + if self.offset.is_some() { 2 } else { 0 };
@@ -145,7 +145,7 @@ fn offset_minutes(zone: &str) -> Option<i16> {
 }
 
 /// A GUID's 16 bytes: the first three groups are little-endian.
-pub(super) fn guid(text: &str) -> Option<[u8; 16]> {
+pub(in crate::demo) fn guid(text: &str) -> Option<[u8; 16]> {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
     let mut bytes: [u8; 16] = hex::decode(digits).ok()?.try_into().ok()?;
     bytes[..4].reverse();
@@ -155,7 +155,7 @@ pub(super) fn guid(text: &str) -> Option<[u8; 16]> {
 }
 
 /// The text of a GUID.
-pub(super) fn guid_text(mut bytes: [u8; 16]) -> String {
+pub(in crate::demo) fn guid_text(mut bytes: [u8; 16]) -> String {
     bytes[..4].reverse();
     bytes[4..6].reverse();
     bytes[6..8].reverse();

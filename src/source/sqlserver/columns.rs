@@ -212,7 +212,7 @@ impl ColumnWriter {
             (Self::Timestamp(b), Cell::DateTime(days, time)) => b.append_value(types::datetime(days, time)?),
             (Self::Timestamp(b), Cell::SmallDateTime(days, time)) => b.append_value(types::small_datetime(days, time)?),
             (Self::Timestamp(b), Cell::DateTime2(days, clock)) => b.append_value(types::datetime2(days, clock)?),
-            (Self::Text(b), cell) => return b.append(cell),
+            (Self::Text(b), cell) => return b.append(declared, cell),
             (Self::Binary(b), Cell::Bytes(v)) => {
                 check_total(b.values_slice().len(), v.len())?;
                 b.append_value(v);
@@ -274,11 +274,11 @@ impl TextBuilder {
 
     /// Adds a value; says how many bytes it takes. After a refusal the column is of no use.
     #[inline]
-    fn append(&mut self, cell: Cell<'_>) -> Result<usize, Refusal> {
+    fn append(&mut self, declared: &SqlType, cell: Cell<'_>) -> Result<usize, Refusal> {
         let before = self.values.len();
         match cell {
-            Cell::Utf16(bytes) => types::utf16(bytes, &mut self.values)?,
-            Cell::Text(text) => self.values.push_str(text),
+            Cell::Utf16(bytes) => types::push_utf16(declared, bytes, &mut self.values)?,
+            Cell::Text(text) => types::push_text(declared, text, &mut self.values)?,
             Cell::Guid(value) => self.values.push_str(&types::guid(value)),
             Cell::DateTime2(days, clock) => self.values.push_str(&types::datetime2_text(days, clock)?),
             Cell::DateTimeOffset(days, clock, offset) => {
@@ -312,20 +312,10 @@ mod tests {
 
     fn table(columns: &[(&str, SqlType, bool)]) -> Arc<Table> {
         let column = |(name, sql_type, nullable): &(&str, SqlType, bool)| Column {
-            name: (*name).into(),
-            sql_type: sql_type.clone(),
             nullable: *nullable,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::new(*name, sql_type.clone())
         };
-        Arc::new(Table {
-            name: crate::model::table::TableName::dbo("Odd"),
-            columns: columns.iter().map(column).collect(),
-            key: vec!["Id".into()],
-            foreign_keys: vec![],
-            left_out: vec![],
-        })
+        Arc::new(Table::new(crate::model::table::TableName::dbo("Odd"), columns.iter().map(column).collect()))
     }
 
     #[test]
@@ -366,7 +356,7 @@ mod tests {
             assert_eq!(batch.column(0).null_count(), 1);
         }
         assert!(writer.put(0, Cell::Bytes(&[0x3D, 0])).is_err());
-        let error = writer.put(0, Cell::Utf16(&[0x3D, 0xD8])).unwrap_err();
+        let error = writer.put(0, Cell::Utf16(&[0x3D, 0xD8, 0x41])).unwrap_err();
         assert_eq!(error.message(), "cannot keep a value of table Odd, column T (nvarchar(max))");
     }
 }

@@ -3,8 +3,8 @@
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats; one session for control, one for reading),
 //! `catalog` (which tables), `read` (pages), `rows` (the one place where a driver's rows become Arrow, for two drivers),
-//! `columns` and `types` (values, exactly), `live` (reports asked of the till itself), `fault` and `failure` (what went
-//! wrong, for people).
+//! `columns`, `types` and `variant` (values, exactly), `fingerprint` (checksums of rows that stay there), `live` (reports
+//! asked of the till itself), `fault` and `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
@@ -15,12 +15,14 @@ mod columns;
 mod connect;
 mod failure;
 mod fault;
+mod fingerprint;
 mod live;
 pub mod queries;
 mod read;
 mod rows;
 mod session;
 mod types;
+mod variant;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -30,10 +32,11 @@ use tiberius::{ColumnData, Row};
 use tokio::sync::Mutex;
 
 use self::{
+    catalog::Catalog,
     connect::Endpoint,
     session::{Session, integer, pseudo_table, text},
 };
-use super::{RowStream, Source, TableSelection, TillInfo, TradeMark, pattern, secrets};
+use super::{Presence, RowStream, Source, Sums, TableSelection, TillInfo, TradeMark, pattern, secrets};
 use crate::{
     config::{RowReader, TillConfig},
     error::{Error, Kind, OrFail as _, Result},
@@ -41,7 +44,7 @@ use crate::{
         sql_type::SqlType,
         table::{KeyRange, Table, TableName},
     },
-    observe::SharedObserver,
+    observe::{Event, SharedObserver},
 };
 
 /// The table whose state is the trade mark (DOMAIN §11).
@@ -57,6 +60,10 @@ pub struct SqlServer {
     reading: Arc<Mutex<Session>>,
     /// The tickets table, once the catalog was read; the inner `None` says that there is none.
     tickets: Option<Option<Table>>,
+    /// Which checksums the server can compute, once it was asked.
+    ability: Option<fingerprint::Ability>,
+    /// What the catalog gave a person to know.
+    notices: Vec<Event>,
 }
 
 impl SqlServer {
@@ -69,7 +76,7 @@ impl SqlServer {
     pub async fn connect(config: &TillConfig) -> Result<Self> {
         let (session, at) = Session::control(config).await?;
         let reading = Arc::new(Mutex::new(Session::reading(config, at.clone(), None)));
-        Ok(Self { session, at, reading, tickets: None })
+        Ok(Self { session, at, reading, tickets: None, ability: None, notices: Vec::new() })
     }
 
     /// Tells `observer` what a person should know of the connection: that the fast reader cannot be used here.
@@ -97,11 +104,18 @@ impl SqlServer {
         self.reading.lock().await.answer(what, table, text, &[], &Arc::new(columns)).await
     }
 
-    async fn catalog(&mut self) -> Result<BTreeMap<TableName, Table>> {
-        let tables = catalog::all_tables(&mut self.session).await?;
+    async fn catalog(&mut self) -> Result<Catalog> {
+        let catalog = catalog::read(&mut self.session).await?;
         let is_tickets = |table: &&Table| table.name.schema == "dbo" && table.name.name.eq_ignore_ascii_case(TICKETS);
-        self.tickets = Some(tables.values().find(is_tickets).cloned());
-        Ok(tables)
+        self.tickets = Some(catalog.tables.values().find(is_tickets).cloned());
+        Ok(catalog)
+    }
+
+    async fn ability(&mut self) -> Result<fingerprint::Ability> {
+        match self.ability {
+            Some(known) => Ok(known),
+            None => Ok(*self.ability.insert(fingerprint::ability(&mut *self.reading.lock().await).await?)),
+        }
     }
 
     async fn description(&mut self) -> Result<Row> {
@@ -130,8 +144,9 @@ impl Source for SqlServer {
     }
 
     async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>> {
-        let all = self.catalog().await?;
-        let selected = all.into_values().filter(|table| pattern::selects(selection, &table.name));
+        let catalog = self.catalog().await?;
+        self.notices = notices(&catalog, selection);
+        let selected = catalog.tables.into_values().filter(|table| pattern::selects(selection, &table.name));
         let tables: Vec<Table> =
             if selection.with_secrets { selected.collect() } else { selected.filter_map(secrets::leave_out).collect() };
         if tables.is_empty() {
@@ -140,6 +155,14 @@ impl Source for SqlServer {
             ));
         }
         Ok(tables)
+    }
+
+    fn notices(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.notices)
+    }
+
+    async fn presence(&mut self, table: &TableName) -> Result<Option<Presence>> {
+        Ok(Some(catalog::count(&mut *self.reading.lock().await, table).await?.map_or(Presence::Absent, Presence::Rows)))
     }
 
     async fn row_counts(&mut self) -> Result<BTreeMap<TableName, u64>> {
@@ -178,9 +201,33 @@ impl Source for SqlServer {
         Ok(TradeMark(figures.collect::<Result<Vec<_>>>()?.join(" ")))
     }
 
+    async fn prepare_sums(&mut self) -> Result<()> {
+        self.ability().await.map(|_| ())
+    }
+
+    async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        let ability = self.ability().await?;
+        fingerprint::sums(&mut *self.reading.lock().await, ability, table, open).await
+    }
+
     fn read<'a>(&'a mut self, table: &'a Table, range: KeyRange) -> RowStream<'a> {
         read::read(self.reading.clone(), table, range)
     }
+}
+
+/// What a person should know of the selection and of the tables it takes.
+fn notices(catalog: &Catalog, selection: &TableSelection) -> Vec<Event> {
+    let names: Vec<&TableName> = catalog.tables.keys().chain(catalog.about.keys()).collect();
+    let (include, exclude) = pattern::idle(selection, &names);
+    let include = include.into_iter().map(|pattern| Event::Warning {
+        message: format!("the pattern {pattern} to include under [tables] in the settings means no table of the till"),
+    });
+    let exclude = exclude.into_iter().map(|pattern| Event::Note {
+        message: format!("the pattern {pattern} to exclude under [tables] in the settings means no table of the till"),
+    });
+    let about = catalog.about.iter().filter(|(name, _)| pattern::selects(selection, name));
+    let about = about.flat_map(|(_, messages)| messages).map(|message| Event::Warning { message: message.clone() });
+    catalog.untold.iter().cloned().chain(include).chain(exclude).chain(about).collect()
 }
 
 /// `snapshot_isolation_state` is 1 when allowed; 2 and 3 are on the way off and on.

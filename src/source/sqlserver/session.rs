@@ -108,6 +108,21 @@ enum Role {
     },
 }
 
+/// Why a question has no answer.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    /// For people.
+    pub error: Error,
+    /// What the driver or the server said, if they did.
+    pub fault: Option<Fault>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, fault: None }
+    }
+}
+
 /// A connection to the till with its settings.
 pub(super) struct Session {
     config: TillConfig,
@@ -324,6 +339,21 @@ impl Session {
         values: &[Value],
         columns: &Arc<Table>,
     ) -> Result<RecordBatch> {
+        self.try_answer(what, table, text, values, columns).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// [`Session::answer`], for a statement that the server may not understand.
+    ///
+    /// # Errors
+    /// What [`Session::answer`] gives, with the fault behind it.
+    pub(super) async fn try_answer(
+        &mut self,
+        what: &str,
+        table: Option<&TableName>,
+        text: &str,
+        values: &[Value],
+        columns: &Arc<Table>,
+    ) -> Result<RecordBatch, Unanswered> {
         let doing = self.doing(what, table, 0);
         let question = Question { text, values, columns, raw_text: false };
         let mut pauses = Pauses::default();
@@ -338,13 +368,13 @@ impl Session {
                 }
                 Err(Stop::Value(error)) => {
                     state.finished();
-                    return Err(error);
+                    return Err(error.into());
                 }
                 Err(Stop::Fault(fault)) => {
                     state.failed(&fault);
                     let repeat = fault.lock_was_in_the_way() && state.may_repeat();
                     if !(repeat && pauses.wait().await) {
-                        return Err(state.error(&fault, &doing));
+                        return Err(Unanswered { error: state.error(&fault, &doing), fault: Some(fault) });
                     }
                 }
             }
@@ -478,21 +508,8 @@ async fn whole(mut rows: Rows<'_>, columns: &Table) -> Result<RecordBatch, Stop>
 
 /// A table that only declares the columns of an answer; each may be NULL.
 pub(super) fn pseudo_table(name: &str, columns: &[(&str, SqlType)]) -> Table {
-    let column = |(name, sql_type): &(&str, SqlType)| Column {
-        name: (*name).to_owned(),
-        sql_type: sql_type.clone(),
-        nullable: true,
-        identity: false,
-        collation: None,
-        default: None,
-    };
-    Table {
-        name: TableName::dbo(name),
-        columns: columns.iter().map(column).collect(),
-        key: Vec::new(),
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
-    }
+    let column = |(name, sql_type): &(&str, SqlType)| Column::new(*name, sql_type.clone());
+    Table::new(TableName::dbo(name), columns.iter().map(column).collect())
 }
 
 fn first_integer(batch: &RecordBatch) -> Option<i64> {

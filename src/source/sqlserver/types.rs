@@ -8,14 +8,16 @@
 //!
 //! * `datetime2(7)`: `2026-03-01T12:05:00.1234567`, always seven digits;
 //! * `datetimeoffset(n)`: local time with `n` digits and the offset: `2026-03-01T12:05:00.12+01:00`; no point when `n` is 0;
-//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it.
+//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it;
+//! * `sql_variant`: see [`variant`]; other text: see [`text`].
 //!
 //! `datetime` counts thirds of a hundredth of a second; kept is the millisecond that SQL Server shows (.000 .003 .007,
 //! DOMAIN §11).
 
 use tiberius::Uuid;
 
-use crate::model::sql_type::SqlType;
+use super::variant;
+use crate::model::{sql_type::SqlType, text};
 
 /// Days from 0001-01-01, where `date` counts from, to 1970-01-01.
 const YEAR_1_TO_1970: i64 = 719_162;
@@ -194,46 +196,23 @@ pub(super) fn guid(value: Uuid) -> String {
     value.hyphenated().to_string().to_uppercase()
 }
 
-/// Appends UTF-16 text, low byte first, as UTF-8. Half of a surrogate pair, and half of a unit, are refused.
-pub(super) fn utf16(bytes: &[u8], text: &mut String) -> Result<(), Refusal> {
-    if bytes.len() % 2 == 1 {
-        return Err("the text ends in the middle of a character".to_owned());
+/// Appends UTF-16 text, low byte first, as the archive keeps it.
+#[inline]
+pub(super) fn push_utf16(declared: &SqlType, bytes: &[u8], kept: &mut String) -> Result<(), Refusal> {
+    let half = |_| "the text ends in the middle of a character".to_owned();
+    if *declared == SqlType::Variant {
+        let mut sent = String::new();
+        text::push_utf16le(bytes, &mut sent).map_err(half)?;
+        return push_text(declared, &sent, kept);
     }
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let mut length = rest.len().min(2 * RUN);
-        // A pair is not torn apart.
-        if length < rest.len() && (0xD8..0xDC).contains(&rest[length - 1]) {
-            length += 2;
-        }
-        let (run, after) = rest.split_at(length);
-        utf16_run(run, text)?;
-        rest = after;
-    }
-    Ok(())
+    text::push_utf16le(bytes, kept).map_err(half)
 }
 
-/// Units decoded at once.
-const RUN: usize = 32;
-
-/// At most [`RUN`] + 1 units. Nearly all text of a till is ASCII, which needs no decoding.
-#[inline]
-fn utf16_run(run: &[u8], text: &mut String) -> Result<(), Refusal> {
-    let mut narrow = [0; RUN + 1];
-    let mut high = 0;
-    for (unit, byte) in run.chunks_exact(2).zip(&mut narrow) {
-        *byte = unit[0];
-        high |= unit[1] | (unit[0] & 0x80);
-    }
-    if high == 0
-        && let Ok(ascii) = std::str::from_utf8(&narrow[..run.len() / 2])
-    {
-        text.push_str(ascii);
-        return Ok(());
-    }
-    let units = run.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    for character in char::decode_utf16(units) {
-        text.push(character.map_err(|_| "the text is not valid Unicode: half of a surrogate pair stands alone")?);
+/// Appends text that a driver has decoded, as the archive keeps it.
+pub(super) fn push_text(declared: &SqlType, sent: &str, kept: &mut String) -> Result<(), Refusal> {
+    match declared {
+        SqlType::Variant => kept.push_str(&variant::decode(sent)?),
+        _ => kept.push_str(&text::escaped(sent)),
     }
     Ok(())
 }
@@ -304,20 +283,15 @@ mod tests {
     }
 
     #[test]
-    fn text_is_decoded_like_the_slow_way() {
-        let mut samples = vec![String::new(), "x".repeat(31), "x".repeat(32), "x".repeat(1000)];
-        for odd in ["ä", "€", "😀", "\0", "\u{7f}", "\u{80}", "\u{ffff}"] {
-            for place in [0, 1, 31, 32, 33, 63, 64] {
-                samples.push(format!("{}{odd}{}", "a".repeat(place), "b".repeat(40)));
-            }
-        }
-        for sample in samples {
+    fn both_drivers_text_is_kept_alike() {
+        let declared = SqlType::NVarChar { length: None };
+        for sample in ["", "plain", "ä€😀", "\0", "\u{ffff}", "x\u{ffff}y"] {
             let bytes: Vec<u8> = sample.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            let mut text = "before".to_owned();
-            utf16(&bytes, &mut text).unwrap();
-            assert_eq!(text, format!("before{sample}"));
+            let (mut from_units, mut from_text) = ("before".to_owned(), "before".to_owned());
+            push_utf16(&declared, &bytes, &mut from_units).unwrap();
+            push_text(&declared, sample, &mut from_text).unwrap();
+            assert_eq!(from_units, from_text);
         }
-        assert!(utf16(&[0x3D, 0xD8], &mut String::new()).unwrap_err().contains("surrogate"));
-        assert!(utf16(&[0x41, 0, 0x41], &mut String::new()).is_err());
+        assert!(push_utf16(&declared, &[0x41, 0, 0x41], &mut String::new()).is_err());
     }
 }

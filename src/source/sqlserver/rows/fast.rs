@@ -355,21 +355,8 @@ mod tests {
     };
 
     fn sink(columns: &[(&str, Declared)]) -> Sink {
-        let column = |(name, sql_type): &(&str, Declared)| Column {
-            name: (*name).into(),
-            sql_type: sql_type.clone(),
-            nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
-        };
-        let table = Arc::new(Table {
-            name: TableName::dbo("T"),
-            columns: columns.iter().map(column).collect(),
-            key: vec![],
-            foreign_keys: vec![],
-            left_out: vec![],
-        });
+        let column = |(name, sql_type): &(&str, Declared)| Column::new(*name, sql_type.clone());
+        let table = Arc::new(Table::new(TableName::dbo("T"), columns.iter().map(column).collect()));
         Sink { writer: BatchWriter::new(&table).unwrap(), next: 0, columns: columns.len(), refusal: None }
     }
 
