@@ -70,6 +70,49 @@ pub enum Presence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TradeMark(pub String);
 
+/// What the till computed over the rows of one group: keys `open·group + 1` to `open·(group + 1)` of the column that leads
+/// the key (docs/FORMAT.md §6). A table without such a column is one group, number 0, without bounds.
+///
+/// Both checksums are sums of a number per row, so that those of several groups add up, and every row's number depends on its
+/// key, so that exchanged rows are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSum {
+    /// Number of the group; negative below key 1.
+    pub group: i64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Lowest leading key.
+    pub lowest: Option<i64>,
+    /// Highest leading key.
+    pub highest: Option<i64>,
+    /// The first checksum.
+    pub sum1: i128,
+    /// The second one, by another rule.
+    pub sum2: i128,
+    /// Rows that are too long for the till to see all of: the group must be read.
+    pub long_rows: u64,
+}
+
+/// The sums of a table, and what they are sums of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSums {
+    /// The checksums, for people: `BINARY_CHECKSUM, MD5`.
+    pub checksums: String,
+    /// Names all that the sums depend on apart from the rows: sums are compared only where this is the same.
+    pub form: String,
+    /// The groups that have rows, ascending.
+    pub groups: Vec<GroupSum>,
+}
+
+/// Answer to [`Source::sums`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// As asked.
+    Table(TableSums),
+    /// The till cannot compute them for this table; why, for people.
+    Cannot(String),
+}
+
 /// Rows as they arrive, in key order; ends after the server's last row or with the first error.
 pub type RowStream<'a> = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send + 'a>>;
 
@@ -132,6 +175,25 @@ pub trait Source: Send {
     /// # Errors
     /// `Source`, as above.
     async fn trade_mark(&mut self) -> Result<TradeMark>;
+
+    /// Finds out which checksums the till can compute. Good to call before [`Source::begin`]: a server may end a transaction
+    /// over a function that it does not know.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn prepare_sums(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Asks the till for checksums of a table's rows, by groups of `open` aligned keys, as of the moment that
+    /// [`Source::read`] would read. The rows themselves stay there.
+    ///
+    /// # Errors
+    /// `Source`, as above. That the server lacks a function is no error but [`Sums::Cannot`].
+    async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        let _ = (table, open);
+        Ok(Sums::Cannot("this source computes no checksums".into()))
+    }
 
     /// Streams the rows of `table` whose leading key lies in `range`, in key order, as batches of
     /// [`Table::arrow_schema`]. A batch holds at most a few thousand rows.

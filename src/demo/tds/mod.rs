@@ -15,8 +15,10 @@ mod packet;
 mod rpc;
 mod server;
 mod session;
+pub(super) mod tamper;
 mod tls;
 mod token;
 pub(in crate::demo) mod value;
 
 pub use server::{Server, ServerOptions};
+pub use tls::Certificate;

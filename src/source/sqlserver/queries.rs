@@ -8,6 +8,7 @@
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
 pub mod catalog;
+pub mod fingerprint;
 
 use std::fmt::Write as _;
 
@@ -408,6 +409,10 @@ mod tests {
             select_item(&table(&[("x", "sql_variant")], &[]).columns[0]),
             whole(&any, true, true),
             trade_mark(&any),
+            fingerprint::sums(&any, 512, fingerprint::Digest { binary_checksum: true, any_length: false }).unwrap(),
+            fingerprint::PROBE_BINARY_CHECKSUM.to_owned(),
+            fingerprint::PROBE_HASHBYTES.to_owned(),
+            fingerprint::PROBE_ANY_LENGTH.to_owned(),
             categories(),
             sold_groups(1, 1),
         ];
