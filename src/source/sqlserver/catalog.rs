@@ -226,20 +226,21 @@ fn required(row: &Row, column: &str) -> Result<String> {
 
 fn column(row: &Row) -> Result<Column> {
     let number = |name: &str| integer(row, name).unwrap_or_default();
+    let type_name = required(row, "type_name")?;
+    let clr = number("system_type_id") == CLR;
     let mut column = Column {
         name: required(row, "column_name")?,
-        sql_type: sql_type(
-            &required(row, "type_name")?,
-            number("max_length"),
-            number("precision_digits"),
-            number("scale_digits"),
-        ),
+        sql_type: if clr {
+            SqlType::clr(&type_name)
+        } else {
+            sql_type(&type_name, number("max_length"), number("precision_digits"), number("scale_digits"))
+        },
         nullable: is_set(row, "is_nullable"),
         identity: is_set(row, "is_identity"),
         collation: text(row, "collation_name"),
         default: text(row, "default_definition"),
         default_name: text(row, "default_name"),
-        clr: number("system_type_id") == CLR,
+        clr,
         generated: match number("generated_always_type") {
             1 => Some("row start".to_owned()),
             2 => Some("row end".to_owned()),
