@@ -7,6 +7,7 @@
 //! Promises: a statement outside the supported part of T-SQL is refused with an error, never answered differently from a
 //! real server on purpose; nothing in here writes to the tables on behalf of a client.
 
+mod about;
 pub(super) mod batch;
 mod binary;
 mod catalog;
@@ -37,6 +38,7 @@ use crate::{
     model::{sql_type::SqlType, table::Table},
 };
 
+pub use about::About;
 pub use exact::{ExactCell, ExactTable};
 pub(super) use translate::{Context, Plan, translate};
 
@@ -57,6 +59,8 @@ pub struct EngineOptions {
     pub allow_snapshot_isolation: bool,
     /// Functions this server does not have, in upper case: calling one is error 195, as on old servers and on Babelfish.
     pub missing_functions: Vec<String>,
+    /// What the server says of rights and states.
+    pub about: About,
 }
 
 impl Default for EngineOptions {
@@ -69,6 +73,7 @@ impl Default for EngineOptions {
             collation: schema::COLLATION.into(),
             allow_snapshot_isolation: false,
             missing_functions: Vec::new(),
+            about: About::default(),
         }
     }
 }
@@ -105,6 +110,7 @@ impl Engine {
             clock: Mutex::new(None),
         };
         engine.add(&catalog::tables())?;
+        engine.add(&about::tables())?;
         engine.add(tables)?;
         engine.describe()?;
         Ok(Arc::new(engine))
@@ -151,6 +157,9 @@ impl Engine {
 
     /// The table of that schema and name, whatever their case.
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<Arc<Table>> {
+        if self.options.about.lacks_view(schema, name) {
+            return None;
+        }
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(&lookup_key(schema, name)).cloned()
     }
@@ -189,7 +198,7 @@ impl Engine {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }
-            if !catalog::is_view(table) {
+            if !catalog::is_view(table) && !about::is_view(table) {
                 schema::create_tables(&self.root(), &[stored])?;
             }
             known.insert(key, Arc::new(table.clone()));
@@ -201,7 +210,9 @@ impl Engine {
     fn describe(&self) -> Result<()> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let script = catalog::script(tables.values(), &self.options);
-        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")
+        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")?;
+        let about = about::script(&self.options);
+        self.root().execute_batch(&about).or_fail(Kind::Bug, || "cannot make the demo till's views of sizes")
     }
 }
 
