@@ -15,8 +15,10 @@ mod compare;
 mod constant;
 mod convert;
 mod expression;
+mod freeze;
 mod functions;
 mod native;
+mod page;
 mod select;
 mod translate;
 mod typing;
@@ -36,6 +38,8 @@ use crate::{
     model::{sql_type::SqlType, table::Table},
 };
 
+pub(super) use freeze::Frozen;
+pub(super) use page::Page;
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -78,6 +82,7 @@ pub struct Engine {
     options: EngineOptions,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     clock: Mutex<Option<DateTime>>,
+    frost: freeze::Frost,
 }
 
 impl Engine {
@@ -94,18 +99,52 @@ impl Engine {
         let narrow = format!("CREATE MACRO tsql_narrow_bytes(x) AS tsql_narrow(x, {turkish});");
         root.execute_batch(&narrow).or_fail(Kind::Bug, || "cannot define the code page of narrow text")?;
         root.execute_batch(functions::MACROS).or_fail(Kind::Bug, || "cannot define the functions of T-SQL")?;
-        let engine = Self { root: Mutex::new(root), options, tables: RwLock::default(), clock: Mutex::new(None) };
+        let engine = Self {
+            root: Mutex::new(root),
+            options,
+            tables: RwLock::default(),
+            clock: Mutex::new(None),
+            frost: freeze::Frost::default(),
+        };
         engine.add(&catalog::tables())?;
         engine.add(tables)?;
         engine.describe()?;
         Ok(Arc::new(engine))
     }
 
-    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`.
+    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`. A frozen engine thaws.
     ///
     /// # Errors
     /// [`Kind::Bug`] when `DuckDB` refuses.
     pub fn connection(&self) -> Result<Connection> {
+        self.thaw();
+        self.reading_connection()
+    }
+
+    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, so that the
+    /// till is faster than its clients. Whoever still holds a connection must not write; asking for a new one thaws.
+    pub fn freeze(&self) {
+        self.frost.set(&[]);
+    }
+
+    /// Freezes, and serves the rows of some tables several times over: their leading key goes on where it ended, all other
+    /// values are repeated. Such a table can be read in key order only; other statements on it are refused.
+    pub fn freeze_repeating(&self, tables: &[(&str, u64)]) {
+        self.frost.set(tables);
+    }
+
+    /// Takes back [`Engine::freeze`].
+    pub fn thaw(&self) {
+        self.frost.lift();
+    }
+
+    /// How the engine is frozen, if it is.
+    pub(super) fn frozen(&self) -> Option<Frozen> {
+        self.frost.get()
+    }
+
+    /// A connection that only reads.
+    pub(super) fn reading_connection(&self) -> Result<Connection> {
         let connection = self.root().try_clone().or_fail(Kind::Bug, || "cannot connect to the demo till's database")?;
         Ok(connection)
     }
@@ -115,6 +154,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Bug`] when there is such a table already.
     pub fn add_table(&self, table: &Table) -> Result<()> {
+        self.thaw();
         self.add(std::slice::from_ref(table))?;
         self.describe()
     }
