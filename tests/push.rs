@@ -39,16 +39,13 @@ fn table(name: &str) -> Table {
         name: name.into(),
         sql_type: sql_type.parse().unwrap(),
         nullable: false,
-        identity: false,
-        collation: None,
-        default: None,
+        ..Column::default()
     };
     Table {
         name: TableName::dbo(name),
         columns: vec![column("Id", "int"), column("Name", "nvarchar(max)")],
         key: vec!["Id".into()],
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 
@@ -91,6 +88,7 @@ async fn snapshot(archive: &Archive, tables: &[(&str, i32)]) -> u64 {
         tool: text("0.1.0"),
         tables: entries,
         missing: Vec::new(),
+        reads: Vec::new(),
     };
     archive.write_snapshot(&snapshot).await.unwrap();
     new

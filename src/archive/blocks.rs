@@ -221,16 +221,13 @@ mod tests {
             name: name.into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: false,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         let table = |key: &str| Table {
             name: TableName::dbo("T"),
             columns: vec![column("Id", "int"), column("Name", "nvarchar(9)")],
             key: vec![key.into()],
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         };
         let usual = Some(range("Id", 512, 4_096, 33_554_432));
         let other = range("Id", 256, 1_024, 1_000);

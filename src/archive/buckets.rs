@@ -125,16 +125,13 @@ mod tests {
             name: name.into(),
             sql_type: "nvarchar(max)".parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("T"),
             columns: vec![column("Name"), column("Value")],
             key: vec!["Name".into()],
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         }
     }
 

@@ -188,16 +188,10 @@ mod tests {
             sql_type: "int".parse().unwrap(),
             nullable: false,
             identity: true,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
-        let table = Table {
-            name: TableName::dbo("T"),
-            columns: vec![column],
-            key: vec!["Id".into()],
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
-        };
+        let table =
+            Table { name: TableName::dbo("T"), columns: vec![column], key: vec!["Id".into()], ..Table::default() };
         let rows =
             |ids: Vec<i32>| RecordBatch::try_new(table.arrow_schema(), vec![Arc::new(Int32Array::from(ids))]).unwrap();
         let maker = ChunkMaker {

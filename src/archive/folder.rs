@@ -198,7 +198,7 @@ impl Archive {
     /// Removes half-written files: the store writes under `name#number` and renames. Only under the lock, and only files
     /// whose name says that they are ours.
     fn remove_leftovers(&self) -> Result<()> {
-        let fixed = [layout::HEADER_FILE, layout::README_FILE, layout::MARKS_FILE];
+        let fixed = [layout::HEADER_FILE, layout::README_FILE, layout::MARKS_FILE, layout::SUMS_FILE];
         remove_leftovers_in(&self.root, |name| fixed.contains(&name))?;
         for folder in [layout::SNAPSHOTS, layout::JOURNAL] {
             remove_leftovers_in(&self.root.join(folder), |name| layout::snapshot_number(name).is_some())?;

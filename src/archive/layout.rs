@@ -28,6 +28,8 @@ pub const INDEX_FILE: &str = "index/snapshots.json";
 pub const INDEX: &str = "index";
 /// Chunks that nothing refers to, since when: what prune found. Never mirrored; losing it only prolongs the grace.
 pub const MARKS_FILE: &str = ".marks.json";
+/// Checksums that the till gave for chunks: a cache. Never mirrored; losing it costs one full read.
+pub const SUMS_FILE: &str = ".sums.json";
 /// What a remote was last known to hold: `.pushed-<remote>.json`. Never mirrored; a hint.
 const PUSHED_PREFIX: &str = ".pushed-";
 /// Where a repair puts damaged files, below it under their own path. Never mirrored, never read.

@@ -3,7 +3,8 @@
 //! Start with [`Archive`]: it opens the folder, hands out [`TableWriter`]s, writes and reads snapshots. Below it lie the rules
 //! that make the format: [`layout`] (names), [`blocks`] (where tables are cut), [`content_hash`] (what is new),
 //! [`parquet`] (the chunk codec), [`snapshot`] (what a snapshot file says), [`journal`] (tags and forgotten snapshots),
-//! [`index`] (a derived witness), [`marks`] (chunks that nothing names), [`pushed`] (what remotes are known to hold).
+//! [`index`] (a derived witness), [`marks`] (chunks that nothing names), [`pushed`] (what remotes are known to hold),
+//! [`units`] and [`sums`] (which chunks are kept unread).
 //!
 //! Promises, at every instant, whatever fails or is killed:
 //! - chunk and snapshot files are never changed once they can be listed;
@@ -34,7 +35,9 @@ pub mod row_key;
 mod search;
 pub mod snapshot;
 mod snapshots;
+pub mod sums;
 mod survey;
+pub mod units;
 pub mod verify;
 mod writer;
 

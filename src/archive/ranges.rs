@@ -46,6 +46,8 @@ pub(super) struct RangeCutter {
     pending: Vec<Piece>,
     weight: u64,
     last_key: Option<i64>,
+    /// The table's highest key, where it is known beforehand.
+    highest: Option<i64>,
 }
 
 /// Some rows with what decides where they are cut.
@@ -81,7 +83,45 @@ impl RangeCutter {
             pending: Vec::new(),
             weight: 0,
             last_key: None,
+            highest: None,
         }
+    }
+
+    /// Says which key will be the table's highest, before the first row: what is open is known then, and blocks can be kept
+    /// between the rows.
+    pub(super) fn expect_highest(&mut self, highest: i64) {
+        self.highest = Some(highest);
+    }
+
+    /// Leaves out the keys `lo..=hi`, whose chunks are kept as they are, and returns the blocks of the rows before them.
+    ///
+    /// # Errors
+    /// `Bug` when the highest key is not known, or the keys are not whole ranges behind all rows so far.
+    pub(super) fn keep(&mut self, lo: i64, hi: i64) -> Result<Vec<Cut>> {
+        let bug = |why: &str| {
+            Error::new(Kind::Bug, format!("keys {lo} to {hi} of table {} cannot be kept: {why}", self.table))
+        };
+        let Some(highest) = self.highest else { return Err(bug("where the table ends is not known")) };
+        if self.last_key.is_some_and(|last| last >= lo) || hi < lo {
+            return Err(bug("rows of them were read"));
+        }
+        let size = if Span::aligned(lo, self.closed).ends_by(highest) { self.closed } else { self.open };
+        if (Block::Range { lo, hi }) != Span::aligned(lo, size).block() {
+            return Err(bug("they are not a range of their own"));
+        }
+        let mut done = Vec::new();
+        self.give_out(&mut done);
+        while self.parted.last().is_some_and(|span| !span.contains(lo)) {
+            self.parted.pop();
+        }
+        // The range's end, or what the table has of it.
+        self.last_key = Some(hi.min(highest));
+        Ok(done)
+    }
+
+    /// The highest key so far, kept ones included.
+    pub(super) fn last_key(&self) -> Option<i64> {
+        self.last_key
     }
 
     /// Takes more rows and returns the blocks that they complete.
@@ -159,7 +199,15 @@ impl RangeCutter {
         let span = match (self.parted.len(), self.parted.last()) {
             (2.., Some(parted)) => parted.half(key),
             (1, _) => Span::aligned(key, self.open),
-            _ => Span::aligned(key, self.closed),
+            _ => {
+                let span = Span::aligned(key, self.closed);
+                if self.highest.is_none_or(|highest| span.ends_by(highest)) {
+                    span
+                } else {
+                    self.parted.push(span);
+                    Span::aligned(key, self.open)
+                }
+            }
         };
         self.present = Some(span);
         span
@@ -222,16 +270,13 @@ mod tests {
             name: name.into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("T"),
             columns: vec![column("Id", "bigint"), column("Text", "nvarchar(max)")],
             key: key.iter().map(ToString::to_string).collect(),
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         }
     }
 
@@ -387,7 +432,67 @@ mod tests {
             .prop_map(|(open, times, heavy)| (open, open * times, heavy))
     }
 
+    /// As [`cut`], with some of the whole ranges kept instead of pushed, by the cuts of a full read.
+    fn cut_around(places: &[Place], keep: &[bool], (open, closed, heavy): (u32, u32, u64)) -> Vec<Found> {
+        let full = model(places, (open, closed, heavy));
+        let Some(highest) = places.last().map(|place| place.0) else { return full };
+        let table = table(&["Id", "Text"]);
+        let mut cutter = RangeCutter::new(&table, "Id", open, closed, heavy);
+        cutter.expect_highest(highest);
+        let (mut found, mut at, mut unit) = (Vec::new(), 0, 0);
+        let take = |found: &mut Vec<Found>, cuts: Vec<Cut>| {
+            let rows = |cut: &Cut| cut.rows.iter().map(RecordBatch::num_rows).sum();
+            found.extend(cuts.iter().map(|cut| (cut.block, rows(cut))));
+        };
+        while at < places.len() {
+            let whole = Span::aligned(places[at].0, closed);
+            let size = if whole.ends_by(highest) { closed } else { open };
+            let span = Span::aligned(places[at].0, size);
+            let end = at + places[at..].iter().take_while(|place| span.contains(place.0)).count();
+            if keep[unit % keep.len()] {
+                let Block::Range { lo, hi } = span.block() else { panic!() };
+                take(&mut found, cutter.keep(lo, hi).unwrap());
+                let within = |(block, _): &&Found| matches!(block, Block::Range { lo, .. } if span.contains(*lo));
+                found.extend(full.iter().filter(within).copied());
+            } else {
+                take(&mut found, cutter.push(batch(&table, &places[at..end])).unwrap());
+            }
+            (at, unit) = (end, unit + 1);
+        }
+        assert_eq!(cutter.last_key(), Some(highest));
+        take(&mut found, cutter.finish());
+        found
+    }
+
+    #[test]
+    fn only_whole_ranges_behind_the_rows_are_kept() {
+        let table = table(&["Id", "Text"]);
+        let cutter = || RangeCutter::new(&table, "Id", 512, 4_096, 1_000_000);
+        assert_eq!(cutter().keep(1, 4_096).unwrap_err().kind(), Kind::Bug);
+        let expecting = |highest| {
+            let mut cutter = cutter();
+            cutter.expect_highest(highest);
+            cutter
+        };
+        assert!(expecting(5_000).keep(1, 4_096).is_ok() && expecting(5_000).keep(4_097, 4_608).is_ok());
+        for (lo, hi) in [(1, 512), (4_097, 8_192), (2, 4_097), (5, 4)] {
+            assert_eq!(expecting(5_000).keep(lo, hi).unwrap_err().kind(), Kind::Bug, "{lo} to {hi}");
+        }
+        let mut after = expecting(5_000);
+        after.push(batch(&table, &[(4_100, 9)])).unwrap();
+        assert_eq!(after.keep(4_097, 4_608).unwrap_err().kind(), Kind::Bug);
+        assert_eq!(after.keep(4_609, 5_120).unwrap().len(), 1);
+    }
+
     proptest! {
+        #[test]
+        fn kept_ranges_change_no_cut(
+            start in start(), steps in steps(), keep in vec(any::<bool>(), 1..9), numbers in numbers(),
+        ) {
+            let places = places(start, &steps);
+            prop_assert_eq!(cut_around(&places, &keep, numbers), model(&places, numbers));
+        }
+
         #[test]
         fn cuts_follow_from_the_rows_alone(
             start in start(), steps in steps(), sizes in vec(1..40usize, 1..5), numbers in numbers(),

@@ -5,7 +5,11 @@
 //! is handed over only when a core and room are free ([`Room`]), and the rows that wait for the end of their block are hardly
 //! ever heavier than one block may be.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
 use tokio::task::JoinSet;
@@ -17,7 +21,7 @@ use super::{
     layout,
     ranges::{Cut, RangeCutter},
     room::Room,
-    snapshot::{Ladder, TableEntry},
+    snapshot::{Block, Chunk, Ladder, TableEntry},
 };
 use crate::{
     error::{Error, Kind, OrFail, Result},
@@ -40,6 +44,24 @@ pub struct TableWritten {
     pub new_files: Vec<(String, u64)>,
 }
 
+impl TableWritten {
+    /// A table whose chunks are all those of before.
+    #[must_use]
+    pub fn kept(entry: TableEntry) -> Self {
+        Self { entry, chunks_encoded: 0, chunks_new: 0, bytes_new: 0, new_files: Vec::new() }
+    }
+}
+
+/// The chunks of an entry that are really there, by content hash and rows: anything else is written anew.
+fn known_chunks(root: &Path, entry: &TableEntry) -> Result<HashMap<(String, u64), Chunk>> {
+    if entry.chunks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let there = lengths(&root.join(layout::TABLES).join(&entry.folder))?;
+    let whole = entry.chunks.iter().filter(|chunk| there.get(&chunk.file_name()) == Some(&chunk.bytes));
+    Ok(whole.map(|chunk| ((chunk.content.clone(), chunk.rows), chunk.clone())).collect())
+}
+
 /// Takes the rows of one table. Made by [`Archive::table_writer`].
 ///
 /// Drop it to give up: what was written stays behind as files that no snapshot names. A [`TableWriter::push`] that is dropped
@@ -52,6 +74,10 @@ pub struct TableWriter {
     rows: u64,
     tasks: JoinSet<Result<(usize, Finished)>>,
     finished: Vec<Option<Finished>>,
+    /// The table's highest key, where it is known beforehand.
+    highest: Option<i64>,
+    /// The archive's folder.
+    root: PathBuf,
 }
 
 /// How the rows are cut.
@@ -73,13 +99,8 @@ impl TableWriter {
         if table.columns.is_empty() {
             return Err(cannot("it has no columns".into()));
         }
-        let mut known = HashMap::new();
-        if let Some(entry) = previous.filter(|entry| !entry.chunks.is_empty()) {
-            // Only what is really there can be used again; anything else is written anew.
-            let there = lengths(&archive.root().join(layout::TABLES).join(&folder))?;
-            let whole = entry.chunks.iter().filter(|chunk| there.get(&chunk.file_name()) == Some(&chunk.bytes));
-            known.extend(whole.map(|chunk| ((chunk.content.clone(), chunk.rows), chunk.clone())));
-        }
+        let root = archive.root().to_owned();
+        let known = previous.map(|entry| known_chunks(&root, entry)).transpose()?.unwrap_or_default();
         let ladder = previous.map(|entry| &entry.ladder);
         let cutter = match blocks::range_ladder(table, ladder) {
             Some(Ladder::Range { column, open, closed, heavy }) => {
@@ -102,7 +123,86 @@ impl TableWriter {
             rows: 0,
             tasks: JoinSet::new(),
             finished: Vec::new(),
+            highest: None,
+            root,
         })
+    }
+
+    /// The ladder that the table is cut by, if it has an integer key.
+    #[must_use]
+    pub fn range_ladder(&self) -> Option<&Ladder> {
+        match &self.cutter {
+            Cutter::Ranges(ladder, _) => Some(ladder),
+            Cutter::Buckets(..) => None,
+        }
+    }
+
+    /// Whether a chunk of the snapshot before can be kept: its file is there, with its length.
+    #[must_use]
+    pub fn holds(&self, chunk: &Chunk) -> bool {
+        self.maker.known.get(&(chunk.content.clone(), chunk.rows)).is_some_and(|known| known.file == chunk.file)
+    }
+
+    /// Whether the rows and kept chunks so far end at the key that was expected, if one was.
+    #[must_use]
+    pub fn ends_as_expected(&self) -> bool {
+        match (&self.cutter, self.highest) {
+            (Cutter::Ranges(_, cutter), Some(highest)) => cutter.last_key() == Some(highest),
+            _ => true,
+        }
+    }
+
+    /// Lets chunks of another entry of the table be found again, too. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Store` when the table's folder cannot be read; `Bug` when rows are in work already.
+    pub fn also_knows(&mut self, entry: &TableEntry) -> Result<()> {
+        let late = || Error::new(Kind::Bug, format!("rows of table {} are in work already", entry.table.name));
+        let maker = Arc::get_mut(&mut self.maker).ok_or_else(late)?;
+        if entry.folder == maker.folder {
+            for (name, chunk) in known_chunks(&self.root, entry)? {
+                maker.known.entry(name).or_insert(chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which key will be the table's highest, before the first row. [`TableWriter::keep`] needs it, since it decides
+    /// where blocks are open; [`TableWriter::finish`] refuses a table that ends elsewhere.
+    pub fn expect_highest(&mut self, highest: i64) {
+        self.highest = Some(highest);
+        if let Cutter::Ranges(_, cutter) = &mut self.cutter {
+            cutter.expect_highest(highest);
+        }
+    }
+
+    /// Takes the chunks of the keys `lo..=hi` as they stand in the snapshot before: the till's rows there are the same. The
+    /// keys are one whole closed block, or one whole open block, as docs/FORMAT.md §6 cuts the table that is being written.
+    ///
+    /// # Errors
+    /// `Bug` when the keys are not such a range behind everything so far, a chunk does not lie in it or is not
+    /// [held](TableWriter::holds), or [`TableWriter::expect_highest`] was not called; else as [`TableWriter::push`].
+    pub async fn keep(&mut self, lo: i64, hi: i64, chunks: &[Chunk]) -> Result<()> {
+        let bug = |why: &str| {
+            Error::new(Kind::Bug, format!("chunks of table {} cannot be kept: {why}", self.maker.table.name))
+        };
+        let within = |chunk: &Chunk| matches!(chunk.block, Block::Range { lo: from, hi: to } if lo <= from && to <= hi);
+        if !chunks.iter().all(within) || !chunks.windows(2).all(|pair| blocks::follows(pair[0].block, pair[1].block)) {
+            return Err(bug("they do not lie in the range"));
+        }
+        if !chunks.iter().all(|chunk| self.holds(chunk)) {
+            return Err(bug("a file is not there"));
+        }
+        let done = match &mut self.cutter {
+            Cutter::Ranges(_, cutter) => cutter.keep(lo, hi)?,
+            Cutter::Buckets(..) => return Err(bug("the table has no ranges")),
+        };
+        self.hand_over_all(done).await?;
+        for chunk in chunks {
+            self.rows += chunk.rows;
+            self.finished.push(Some(Finished { chunk: chunk.clone(), encoded: false, written: false }));
+        }
+        Ok(())
     }
 
     /// Takes more rows: a batch of [`Table::arrow_schema`], in order of the leading integer key where the table has one.
@@ -175,8 +275,13 @@ impl TableWriter {
     /// Ends the table: hands over what is left and waits until every chunk is in the archive.
     ///
     /// # Errors
-    /// As [`TableWriter::push`].
+    /// As [`TableWriter::push`]; `Source`, temporary, when the table does not end at the key that was
+    /// [expected](TableWriter::expect_highest): rows came or went meanwhile, and the blocks are not those of its keys.
     pub async fn finish(mut self) -> Result<TableWritten> {
+        if !self.ends_as_expected() {
+            let message = format!("the rows of table {} changed while they were read", self.maker.table.name);
+            return Err(Error::new(Kind::Source, message).hint("run again").temporary());
+        }
         let ladder = self.hand_over_rest().await?;
         while let Some(ended) = self.tasks.join_next().await {
             self.take_in(ended)?;

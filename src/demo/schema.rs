@@ -90,12 +90,13 @@ fn table(name: &ObjectName, columns: &[ColumnDef], constraints: &[TableConstrain
                 columns: foreign.columns.iter().map(|ident| ident.value.clone()).collect(),
                 references: table_name(&foreign.foreign_table)?,
                 referenced_columns: foreign.referred_columns.iter().map(|ident| ident.value.clone()).collect(),
+                ..ForeignKey::default()
             }),
             _ => {}
         }
     }
     let columns = columns.iter().map(column).collect();
-    Ok(Table { name, columns, key, foreign_keys, left_out: Vec::new() })
+    Ok(Table { name, columns, key, foreign_keys, ..Table::default() })
 }
 
 fn table_name(name: &ObjectName) -> Result<TableName> {
@@ -113,9 +114,7 @@ fn column(definition: &ColumnDef) -> Column {
         name: definition.name.value.clone(),
         collation: is_text(&sql_type).then(|| COLLATION.to_owned()),
         sql_type,
-        nullable: true,
-        identity: false,
-        default: None,
+        ..Column::default()
     };
     for option in &definition.options {
         match &option.option {
@@ -220,7 +219,7 @@ pub fn duckdb_type(sql_type: &SqlType) -> Option<String> {
         | SqlType::UniqueIdentifier
         | SqlType::Xml => "VARCHAR",
         SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::Image | SqlType::RowVersion => "BLOB",
-        SqlType::Other(_) => return None,
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_) => return None,
     };
     Some(name.to_owned())
 }

@@ -93,6 +93,7 @@ impl DemoTill {
                 user: options.user,
                 password: options.password.into(),
                 encryption: options.encryption,
+                ..ServerOptions::default()
             },
         )
         .await?;

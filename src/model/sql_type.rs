@@ -60,9 +60,19 @@ pub enum SqlType {
     RowVersion,
     UniqueIdentifier,
     Xml,
-    /// A type tillvault cannot keep exactly yet, by the server's name for it.
+    /// The type of SQL Server 2025, kept as the text the server shows.
+    Json,
+    /// `sql_variant`: each value has a type of its own, kept as text that names it (FORMAT §5.2).
+    Variant,
+    /// A type of the CLR, kept as the bytes the server stores: `hierarchyid`, `geometry`, `geography`, or one that
+    /// somebody added, by its name.
+    Clr(String),
+    /// A type tillvault cannot keep exactly, by the server's name for it.
     Other(String),
 }
+
+/// Types of the CLR that every server has; a snapshot spells them by their names alone.
+const SYSTEM_CLR: [&str; 3] = ["hierarchyid", "geometry", "geography"];
 
 impl SqlType {
     /// The Arrow type the values are kept in, or `None` when the type cannot be kept exactly.
@@ -95,12 +105,40 @@ impl SqlType {
             | SqlType::NVarChar { .. }
             | SqlType::NText
             | SqlType::UniqueIdentifier
-            | SqlType::Xml => DataType::Utf8,
-            SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::Image | SqlType::RowVersion => {
-                DataType::Binary
-            }
+            | SqlType::Xml
+            | SqlType::Json
+            | SqlType::Variant => DataType::Utf8,
+            SqlType::Binary { .. }
+            | SqlType::VarBinary { .. }
+            | SqlType::Image
+            | SqlType::RowVersion
+            | SqlType::Clr(_) => DataType::Binary,
             SqlType::Other(_) => return None,
         })
+    }
+
+    /// The type of the CLR of that name: for types that `sys.types` marks with `is_assembly_type`.
+    #[must_use]
+    pub fn clr(name: &str) -> Self {
+        let lower = name.to_ascii_lowercase();
+        SqlType::Clr(if SYSTEM_CLR.contains(&lower.as_str()) { lower } else { name.to_owned() })
+    }
+
+    /// Whether values are text that the server has in UTF-16 or in a code page: text that a till may have filled with
+    /// anything, also with what is not valid Unicode. See [`super::text`].
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self,
+            SqlType::Char { .. }
+                | SqlType::VarChar { .. }
+                | SqlType::Text
+                | SqlType::NChar { .. }
+                | SqlType::NVarChar { .. }
+                | SqlType::NText
+                | SqlType::Xml
+                | SqlType::Json
+        )
     }
 
     /// Whether values are whole numbers, so that the column can lead a key range.
@@ -117,7 +155,8 @@ fn length(f: &mut fmt::Formatter<'_>, name: &str, length: Option<u16>) -> fmt::R
     }
 }
 
-/// T-SQL spelling, lower case: `decimal(16,2)`, `nvarchar(max)`. This text is stored in snapshots.
+/// T-SQL spelling, lower case: `decimal(16,2)`, `nvarchar(max)`; `clr(Point)` for a type somebody added, in its own case.
+/// This text is stored in snapshots.
 impl fmt::Display for SqlType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -149,6 +188,10 @@ impl fmt::Display for SqlType {
             SqlType::RowVersion => f.write_str("rowversion"),
             SqlType::UniqueIdentifier => f.write_str("uniqueidentifier"),
             SqlType::Xml => f.write_str("xml"),
+            SqlType::Json => f.write_str("json"),
+            SqlType::Variant => f.write_str("sql_variant"),
+            SqlType::Clr(name) if SYSTEM_CLR.contains(&name.as_str()) => f.write_str(name),
+            SqlType::Clr(name) => write!(f, "clr({name})"),
             SqlType::Other(name) => f.write_str(name),
         }
     }
@@ -160,7 +203,11 @@ impl FromStr for SqlType {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let lower = text.trim().to_ascii_lowercase();
+        let text = text.trim();
+        if let Some(name) = text.strip_prefix("clr(").and_then(|rest| rest.strip_suffix(')')) {
+            return Ok(SqlType::clr(name));
+        }
+        let lower = text.to_ascii_lowercase();
         let (name, arguments) = match lower.split_once('(') {
             Some((name, rest)) => (name.trim().to_owned(), rest.trim_end_matches(')').to_owned()),
             None => (lower.clone(), String::new()),
@@ -201,6 +248,9 @@ impl FromStr for SqlType {
             "rowversion" | "timestamp" => SqlType::RowVersion,
             "uniqueidentifier" => SqlType::UniqueIdentifier,
             "xml" => SqlType::Xml,
+            "json" => SqlType::Json,
+            "sql_variant" => SqlType::Variant,
+            system if SYSTEM_CLR.contains(&system) => SqlType::Clr(name),
             _ => SqlType::Other(lower),
         })
     }
@@ -243,7 +293,13 @@ mod tests {
             "rowversion",
             "uniqueidentifier",
             "xml",
+            "json",
+            "sql_variant",
             "hierarchyid",
+            "geography",
+            "clr(Point)",
+            "clr(odd (name))",
+            "vector",
         ] {
             let parsed: SqlType = text.parse().unwrap();
             assert_eq!(parsed.to_string(), text);
@@ -254,6 +310,16 @@ mod tests {
 
     #[test]
     fn a_type_that_cannot_be_kept_has_no_arrow_type() {
-        assert_eq!("sql_variant".parse::<SqlType>().unwrap().arrow(), None);
+        assert_eq!("vector".parse::<SqlType>().unwrap().arrow(), None);
+        assert_eq!("cursor".parse::<SqlType>().unwrap(), SqlType::Other("cursor".into()));
+    }
+
+    #[test]
+    fn types_of_the_clr_are_bytes() {
+        for text in ["hierarchyid", "geometry", "geography", "clr(Point)"] {
+            assert_eq!(text.parse::<SqlType>().unwrap().arrow(), Some(DataType::Binary), "{text}");
+        }
+        assert_eq!(SqlType::clr("GEOGRAPHY"), "geography".parse().unwrap());
+        assert_eq!(SqlType::clr("Point").to_string(), "clr(Point)");
     }
 }

@@ -106,13 +106,7 @@ mod tests {
     #[test]
     fn the_tickets_are_found_in_any_case() {
         for name in ["Tickets", "tickets"] {
-            let table = Table {
-                name: TableName::dbo(name),
-                columns: Vec::new(),
-                key: Vec::new(),
-                foreign_keys: Vec::new(),
-                left_out: Vec::new(),
-            };
+            let table = Table::new(TableName::dbo(name), Vec::new());
             let entry = TableEntry { table, folder: name.into(), ladder: Ladder::Whole, rows: 0, chunks: Vec::new() };
             assert!(tickets_of(&[entry]).is_some(), "{name}");
         }

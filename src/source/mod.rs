@@ -22,6 +22,7 @@ use crate::{
         report::{SoldGroup, TopSellers},
         table::{KeyRange, Table, TableName},
     },
+    observe::Event,
 };
 
 /// Who the till is, as it says itself.
@@ -56,9 +57,61 @@ pub struct TableSelection {
     pub with_secrets: bool,
 }
 
+/// What the till says of one table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has no such table, or does not show it to this login.
+    Absent,
+    /// It has the table with so many rows.
+    Rows(u64),
+}
+
 /// A cheap token of the trade: when it is the same before and after reading, no ticket moved in between (DOMAIN §11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TradeMark(pub String);
+
+/// What the till computed over the rows of one group: keys `open·group + 1` to `open·(group + 1)` of the column that leads
+/// the key (docs/FORMAT.md §6). A table without such a column is one group, number 0, without bounds.
+///
+/// Both checksums are sums of a number per row, so that those of several groups add up, and every row's number depends on its
+/// key, so that exchanged rows are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSum {
+    /// Number of the group; negative below key 1.
+    pub group: i64,
+    /// Rows in it.
+    pub rows: u64,
+    /// Lowest leading key.
+    pub lowest: Option<i64>,
+    /// Highest leading key.
+    pub highest: Option<i64>,
+    /// The first checksum.
+    pub sum1: i128,
+    /// The second one, by another rule.
+    pub sum2: i128,
+    /// Rows that are too long for the till to see all of: the group must be read.
+    pub long_rows: u64,
+}
+
+/// The sums of a table, and what they are sums of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSums {
+    /// The checksums, for people: `BINARY_CHECKSUM, MD5`.
+    pub checksums: String,
+    /// Names all that the sums depend on apart from the rows: sums are compared only where this is the same.
+    pub form: String,
+    /// The groups that have rows, ascending.
+    pub groups: Vec<GroupSum>,
+}
+
+/// Answer to [`Source::sums`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// As asked.
+    Table(TableSums),
+    /// The till cannot compute them for this table; why, for people.
+    Cannot(String),
+}
 
 /// Rows as they arrive, in key order; ends after the server's last row or with the first error.
 pub type RowStream<'a> = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send + 'a>>;
@@ -77,6 +130,23 @@ pub trait Source: Send {
     /// # Errors
     /// `Source` when the catalog cannot be read; never an empty list in its place.
     async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>>;
+
+    /// What the last [`Source::tables`] gave a person to know: patterns that mean no table, columns and tables that cannot be
+    /// taken as they are. Each is given once.
+    fn notices(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    /// Whether the till has this table, and how many rows, asked at the very moment that [`Source::read`] would read: inside
+    /// the read transaction where there is one. For a table that the catalog does not show any more, or that is suddenly empty
+    /// (DOMAIN §3.1). `None` when the source cannot tell.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn presence(&mut self, table: &TableName) -> Result<Option<Presence>> {
+        let _ = table;
+        Ok(None)
+    }
 
     /// Rows of each table by the till's own book-keeping: good for a progress bar, not for a proof. Tables it cannot tell
     /// are absent.
@@ -105,6 +175,25 @@ pub trait Source: Send {
     /// # Errors
     /// `Source`, as above.
     async fn trade_mark(&mut self) -> Result<TradeMark>;
+
+    /// Finds out which checksums the till can compute. Good to call before [`Source::begin`]: a server may end a transaction
+    /// over a function that it does not know.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn prepare_sums(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Asks the till for checksums of a table's rows, by groups of `open` aligned keys, as of the moment that
+    /// [`Source::read`] would read. The rows themselves stay there.
+    ///
+    /// # Errors
+    /// `Source`, as above. That the server lacks a function is no error but [`Sums::Cannot`].
+    async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        let _ = (table, open);
+        Ok(Sums::Cannot("this source computes no checksums".into()))
+    }
 
     /// Streams the rows of `table` whose leading key lies in `range`, in key order, as batches of
     /// [`Table::arrow_schema`]. A batch holds at most a few thousand rows.

@@ -1,7 +1,8 @@
 //! Which tables a selection means: patterns over names.
 //!
-//! `*` stands for any text, `?` for one character, letters match in either case. A pattern is held against the name and
-//! against `schema.name`. No tables are looked up here.
+//! `*` stands for any text, `?` for one character, letters match in either case. A pattern is held against the name, against
+//! `schema.name`, and against the text that tables have everywhere else (`TableName`'s display: `[a.b]` is the table `a.b` of `dbo`
+//! alone, where `a.b` means the table `b` of the schema `a` as well). No tables are looked up here.
 
 use super::TableSelection;
 use crate::model::table::TableName;
@@ -21,7 +22,18 @@ pub fn selects(selection: &TableSelection, table: &TableName) -> bool {
 #[must_use]
 pub fn matches_table(pattern: &str, table: &TableName) -> bool {
     let pattern = fold(pattern.trim());
-    matches(&pattern, &fold(&table.name)) || matches(&pattern, &fold(&format!("{}.{}", table.schema, table.name)))
+    let texts = [table.name.clone(), format!("{}.{}", table.schema, table.name), table.to_string()];
+    texts.iter().any(|text| matches(&pattern, &fold(text)))
+}
+
+/// The patterns of a selection that mean none of the tables: first those to include, then those to exclude.
+#[must_use]
+pub fn idle<'s>(selection: &'s TableSelection, tables: &[&TableName]) -> (Vec<&'s str>, Vec<&'s str>) {
+    let of = |patterns: &'s [String]| {
+        let idle = |pattern: &&String| !tables.iter().any(|table| matches_table(pattern, table));
+        patterns.iter().filter(idle).map(String::as_str).collect()
+    };
+    (of(&selection.include), of(&selection.exclude))
 }
 
 fn fold(text: &str) -> Vec<char> {
@@ -87,5 +99,25 @@ mod tests {
         let some = TableSelection { include: vec!["audit.*".into()], exclude: vec!["LOG".into()], ..all };
         assert!(!selects(&some, &foreign));
         assert!(!selects(&some, &TableName::dbo("Tickets")));
+    }
+
+    #[test]
+    fn a_pattern_that_means_nothing_is_told() {
+        let tables = [TableName::dbo("Tickets"), TableName { schema: "other".into(), name: "Log".into() }];
+        let tables: Vec<&TableName> = tables.iter().collect();
+        let selection = TableSelection {
+            include: vec!["tick*".into(), "Odrers".into(), "other.*".into()],
+            exclude: vec!["*Log".into(), "audit".into()],
+            ..TableSelection::default()
+        };
+        assert_eq!(idle(&selection, &tables), (vec!["Odrers"], vec!["audit"]));
+        assert_eq!(idle(&TableSelection::default(), &tables), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_name_with_a_point_can_be_meant_alone() {
+        assert!(means("[a.b]", "a.b") && means("a.b", "a.b"));
+        let other = TableName { schema: "a".into(), name: "b".into() };
+        assert!(matches_table("a.b", &other) && !matches_table("[a.b]", &other));
     }
 }

@@ -25,16 +25,16 @@ const COLUMNS: [(&str, &[&str]); 6] = [
 /// Tables that are secret throughout.
 const TABLES: [&str; 2] = ["RefreshTokens", "AddonLicenses"];
 
-/// Takes the secret columns out of `table`, and foreign keys that need them; `None` when nothing is left to take.
+/// Takes the secret columns out of `table`, and what is made from them; `None` when nothing is left to take.
 #[must_use]
-pub fn leave_out(mut table: Table) -> Option<Table> {
+pub fn leave_out(table: Table) -> Option<Table> {
     let name = table.name.name.clone();
     let whole = TABLES.iter().any(|secret| secret.eq_ignore_ascii_case(&name));
     let columns = COLUMNS
         .iter()
         .find(|(secret, _)| secret.eq_ignore_ascii_case(&name))
         .map_or(&[] as &[&str], |(_, columns)| columns);
-    let key = &table.key;
+    let key = table.key.clone();
     let is_secret = |column: &Column| {
         if whole {
             !(key.contains(&column.name) && column.sql_type.is_integer())
@@ -42,19 +42,45 @@ pub fn leave_out(mut table: Table) -> Option<Table> {
             columns.iter().any(|secret| secret.eq_ignore_ascii_case(&column.name))
         }
     };
-    let (left_out, kept): (Vec<Column>, Vec<Column>) = table.columns.into_iter().partition(is_secret);
-    if kept.is_empty() {
+    let keyed = !table.key.is_empty();
+    let (mut table, left_out) = without(table, is_secret);
+    if table.columns.is_empty() || (keyed && table.key.is_empty()) {
+        // Nothing is left, or rows cannot be told apart any more by what is left.
         return None;
     }
+    table.left_out = left_out;
+    Some(table)
+}
+
+/// `table` without the columns that `is_out` names, without computed columns that are made from them, and without the keys,
+/// indexes and checks that need them; and the names of the columns that went, in ordinal order.
+#[must_use]
+pub fn without(mut table: Table, is_out: impl Fn(&Column) -> bool) -> (Table, Vec<String>) {
+    let out: Vec<String> = table.columns.iter().filter(|column| is_out(column)).map(|c| c.name.clone()).collect();
+    if out.is_empty() {
+        return (table, out);
+    }
+    // An expression that the login may not see may be about any column.
+    let tells = |expression: &str| {
+        let lower = expression.to_lowercase();
+        expression.is_empty() || out.iter().any(|name| lower.contains(&name.to_lowercase()))
+    };
+    let (kept, gone): (Vec<Column>, Vec<Column>) = table.columns.into_iter().partition(|column| {
+        !out.contains(&column.name) && !column.computed.as_ref().is_some_and(|computed| tells(&computed.expression))
+    });
     let is_kept = |name: &String| kept.iter().any(|column| column.name == *name);
     if !table.key.iter().all(is_kept) {
-        // Rows cannot be told apart any more by what is left.
-        return None;
+        table.key.clear();
+        table.primary_key = None;
     }
     table.foreign_keys.retain(|foreign| foreign.columns.iter().all(is_kept));
-    table.left_out = left_out.into_iter().map(|column| column.name).collect();
+    table.indexes.retain(|index| {
+        index.columns.iter().map(|column| &column.name).chain(&index.included).all(is_kept)
+            && !index.filter.as_deref().is_some_and(tells)
+    });
+    table.checks.retain(|check| !tells(&check.expression));
     table.columns = kept;
-    Some(table)
+    (table, gone.into_iter().map(|column| column.name).collect())
 }
 
 #[cfg(test)]
@@ -74,14 +100,11 @@ mod tests {
                     name: (*name).into(),
                     sql_type: sql_type.clone(),
                     nullable: true,
-                    identity: false,
-                    collation: None,
-                    default: None,
+                    ..Column::default()
                 })
                 .collect(),
             key: key.iter().map(|name| (*name).into()).collect(),
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         }
     }
 
@@ -112,6 +135,7 @@ mod tests {
             columns: vec!["User".into()],
             references: TableName::dbo("Users"),
             referenced_columns: vec!["Id".into()],
+            ..ForeignKey::default()
         });
         let kept = leave_out(tokens).unwrap();
         assert_eq!(kept.left_out, ["Token", "User"]);

@@ -13,14 +13,7 @@ use tillvault::{
 };
 
 pub(crate) fn column(name: &str, sql_type: &str, nullable: bool) -> Column {
-    Column {
-        name: name.into(),
-        sql_type: sql_type.parse().unwrap(),
-        nullable,
-        identity: false,
-        collation: None,
-        default: None,
-    }
+    Column { name: name.into(), sql_type: sql_type.parse().unwrap(), nullable, ..Column::default() }
 }
 
 pub(crate) fn table(name: &str, columns: Vec<Column>, key: &[&str]) -> Table {
@@ -28,8 +21,7 @@ pub(crate) fn table(name: &str, columns: Vec<Column>, key: &[&str]) -> Table {
         name: TableName::dbo(name),
         columns,
         key: key.iter().map(ToString::to_string).collect(),
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 
@@ -98,6 +90,7 @@ pub(crate) fn snapshot(archive: &Archive, tables: Vec<TableEntry>) -> Result<Sna
         tool: "0.1.0".into(),
         tables,
         missing: Vec::new(),
+        reads: Vec::new(),
     })
 }
 

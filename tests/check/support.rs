@@ -32,24 +32,11 @@ pub(crate) const NIGHTS: u64 = 5;
 pub(crate) const FORGOTTEN: u64 = 2;
 
 fn column(name: &str, sql_type: &str, nullable: bool) -> Column {
-    Column {
-        name: name.into(),
-        sql_type: sql_type.parse().unwrap(),
-        nullable,
-        identity: false,
-        collation: None,
-        default: None,
-    }
+    Column { name: name.into(), sql_type: sql_type.parse().unwrap(), nullable, ..Column::default() }
 }
 
 fn table(name: &str, columns: Vec<Column>, key: &str) -> Table {
-    Table {
-        name: TableName::dbo(name),
-        columns,
-        key: vec![key.to_owned()],
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
-    }
+    Table { name: TableName::dbo(name), columns, key: vec![key.to_owned()], ..Table::default() }
 }
 
 /// The tables of one night: orders in three blocks, the last of which grows, and a few tags without an integer key.
@@ -172,6 +159,7 @@ pub(crate) async fn one_night(archive: &Archive, night: u64, hook: impl Fn(&mut 
         tool: "0.1.0".into(),
         tables,
         missing: Vec::new(),
+        reads: Vec::new(),
     };
     hook(&mut snapshot);
     snapshot

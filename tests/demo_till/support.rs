@@ -22,14 +22,11 @@ pub(crate) fn table(name: &str, columns: &[(&str, &str)]) -> Table {
                 name: (*name).into(),
                 sql_type: sql_type.trim_end_matches('?').parse().unwrap(),
                 nullable: sql_type.ends_with('?'),
-                identity: false,
-                collation: None,
-                default: None,
+                ..Column::default()
             })
             .collect(),
         key: vec![columns[0].0.into()],
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 

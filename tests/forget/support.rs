@@ -31,16 +31,13 @@ pub(crate) fn table(name: &str, integer_key: bool) -> Table {
         name: name.into(),
         sql_type: sql_type.parse().unwrap(),
         nullable,
-        identity: false,
-        collation: None,
-        default: None,
+        ..Column::default()
     };
     Table {
         name: TableName::dbo(name),
         columns: vec![column("Id", "int", false), column("Name", "nvarchar(50)", false)],
         key: vec![if integer_key { "Id" } else { "Name" }.into()],
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 
@@ -109,6 +106,7 @@ pub(crate) async fn take(archive: &Archive, say: &Say, tables: &[(&Table, &BTree
                 .iter()
                 .map(|table| MissingTable { table: table.clone(), reason: "denied".into(), last_in: None })
                 .collect(),
+            reads: Vec::new(),
         })
         .await
         .unwrap();

@@ -46,7 +46,15 @@ fn column(name: &str, declared: &str) -> Column {
         declared.split_once(" collate ").map_or((declared, None), |(rest, text)| (rest, Some(text.to_owned())));
     let (declared, identity) = declared.strip_suffix(" identity").map_or((declared, false), |rest| (rest, true));
     let (sql_type, nullable) = declared.strip_suffix(" not null").map_or((declared, true), |rest| (rest, false));
-    Column { name: name.into(), sql_type: sql_type.parse().unwrap(), nullable, identity, collation, default }
+    Column {
+        name: name.into(),
+        sql_type: sql_type.parse().unwrap(),
+        nullable,
+        identity,
+        collation,
+        default,
+        ..Column::default()
+    }
 }
 
 fn table(name: TableName, columns: &[(&str, &str)], key: &[&str]) -> Table {
@@ -54,8 +62,7 @@ fn table(name: TableName, columns: &[(&str, &str)], key: &[&str]) -> Table {
         name,
         columns: columns.iter().map(|(name, declared)| column(name, declared)).collect(),
         key: key.iter().map(ToString::to_string).collect(),
-        foreign_keys: Vec::new(),
-        left_out: Vec::new(),
+        ..Table::default()
     }
 }
 
@@ -128,6 +135,7 @@ fn orders(number: u64) -> State {
         columns: vec!["TicketId".into()],
         references: TableName::dbo("Tickets"),
         referenced_columns: vec!["Id".into()],
+        ..ForeignKey::default()
     });
     if number >= 2 {
         table.columns.push(column("Course", "nvarchar(20) default (N'')"));

@@ -26,9 +26,7 @@ fn orders() -> (Table, RecordBatch) {
         name: name.into(),
         sql_type: sql_type.parse().unwrap(),
         nullable: true,
-        identity: false,
-        collation: None,
-        default: None,
+        ..Column::default()
     };
     let table = Table {
         name: TableName::dbo("Orders"),
@@ -39,8 +37,7 @@ fn orders() -> (Table, RecordBatch) {
             column("Name", "nvarchar(max)"),
         ],
         key: vec!["Id".into()],
-        foreign_keys: vec![],
-        left_out: vec![],
+        ..Table::default()
     };
     let at = |id: i32| START + i64::from(id) * 60_000_000;
     let columns: Vec<ArrayRef> = vec![

@@ -38,14 +38,11 @@ impl Folder {
                         name: (*name).into(),
                         sql_type: kind.parse().unwrap(),
                         nullable: true,
-                        identity: false,
-                        collation: None,
-                        default: None,
+                        ..Column::default()
                     })
                     .collect(),
                 key: vec![],
-                foreign_keys: vec![],
-                left_out: vec![],
+                ..Table::default()
             },
             folder,
             ladder: Ladder::Whole,
@@ -94,6 +91,7 @@ pub(crate) fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> 
         tool: "test".into(),
         tables,
         missing: vec![],
+        reads: Vec::new(),
     }
 }
 

@@ -26,18 +26,11 @@ use crate::support::{Ran, finished};
 pub(crate) fn table(name: &str, columns: &[&str], keys: usize) -> Table {
     let column = |text: &&str| {
         let (name, sql_type) = text.split_once(' ').unwrap();
-        Column {
-            name: name.into(),
-            sql_type: sql_type.parse().unwrap(),
-            nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
-        }
+        Column { name: name.into(), sql_type: sql_type.parse().unwrap(), nullable: true, ..Column::default() }
     };
     let columns: Vec<Column> = columns.iter().map(column).collect();
     let key = columns[..keys].iter().map(|column| column.name.clone()).collect();
-    Table { name: TableName::dbo(name), columns, key, foreign_keys: Vec::new(), left_out: Vec::new() }
+    Table { name: TableName::dbo(name), columns, key, ..Table::default() }
 }
 
 /// Rows of a table, a line each, values separated by `|`; `-` is NULL.
@@ -147,6 +140,7 @@ impl Book {
             tool: text("0.1.0"),
             tables: entries,
             missing: Vec::new(),
+            reads: Vec::new(),
         };
         edit(&mut snapshot);
         self.archive.write_snapshot(&snapshot).await.unwrap();

@@ -27,7 +27,8 @@ ARROW = {"bool": pa.bool_(), "int16": pa.int16(), "int32": pa.int32(), "int64": 
          "timestamp(us)": pa.timestamp("us"), "text": pa.string(), "binary": pa.binary()}
 TAGS = {"bit": "bool", "tinyint": "int16", "smallint": "int16", "int": "int32", "bigint": "int64",
         "money": "decimal(19,4)", "smallmoney": "decimal(10,4)", "real": "float32", "float": "float64", "date": "date",
-        "datetime": "timestamp(us)", "smalldatetime": "timestamp(us)", "image": "binary", "rowversion": "binary"}
+        "datetime": "timestamp(us)", "smalldatetime": "timestamp(us)", "image": "binary", "rowversion": "binary",
+        "hierarchyid": "binary", "geometry": "binary", "geography": "binary", "sql_variant": "text", "json": "text"}
 
 
 class Damage(Exception):
@@ -44,6 +45,8 @@ def expect(fact, message):
 def tag_of(sql_type):
     if sql_type in TAGS:
         return TAGS[sql_type]
+    if sql_type.startswith("clr("):
+        return "binary"
     name, argument = re.fullmatch(r"(\w+)(?:\((.*)\))?", sql_type).groups()
     if name == "decimal":
         return sql_type

@@ -64,8 +64,7 @@ impl Rows {
             name,
             columns: columns.collect(),
             key: key.iter().map(ToString::to_string).collect(),
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         };
         Self { table, rows: Vec::new() }
     }
@@ -78,14 +77,7 @@ impl Rows {
 }
 
 pub fn column(name: &str, sql_type: &str, nullable: bool) -> Column {
-    Column {
-        name: name.into(),
-        sql_type: sql_type.parse().unwrap(),
-        nullable,
-        identity: false,
-        collation: None,
-        default: None,
-    }
+    Column { name: name.into(), sql_type: sql_type.parse().unwrap(), nullable, ..Column::default() }
 }
 
 /// Every table of a till, by display name.

@@ -34,20 +34,12 @@ fn rows(ids: std::ops::RangeInclusive<i32>) -> Vec<u8> {
 }
 
 fn table() -> Table {
-    let column = |name: &str, sql_type, nullable| Column {
-        name: name.into(),
-        sql_type,
-        nullable,
-        identity: false,
-        collation: None,
-        default: None,
-    };
+    let column = |name: &str, sql_type, nullable| Column { name: name.into(), sql_type, nullable, ..Column::default() };
     Table {
         name: TableName::dbo("Orders"),
         columns: vec![column("Id", SqlType::Int, false), column("Name", SqlType::NVarChar { length: None }, true)],
         key: vec!["Id".into()],
-        foreign_keys: vec![],
-        left_out: vec![],
+        ..Table::default()
     }
 }
 

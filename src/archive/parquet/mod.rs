@@ -259,16 +259,13 @@ mod tests {
             name: (*name).into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("T"),
             columns: columns.iter().map(column).collect(),
             key: vec!["Id".into()],
-            foreign_keys: Vec::new(),
-            left_out: Vec::new(),
+            ..Table::default()
         }
     }
 

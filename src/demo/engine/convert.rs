@@ -25,6 +25,9 @@ pub(super) fn data_type_of(data_type: &ast::DataType) -> Result<SqlType, SqlErro
     let Ok(sql_type) = text.parse::<SqlType>();
     match sql_type {
         SqlType::Other(_) if lower.starts_with("float(") => Ok(SqlType::Float),
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) => {
+            Err(SqlError::unsupported(format!("conversions to {lower}")))
+        }
         SqlType::Other(name) => Err(SqlError::new(243, 16, format!("Type {name} is not a defined system type."))),
         known => Ok(known),
     }

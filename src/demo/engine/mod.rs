@@ -14,6 +14,7 @@ mod checksum;
 mod compare;
 mod constant;
 mod convert;
+pub(super) mod exact;
 mod expression;
 mod freeze;
 mod functions;
@@ -38,6 +39,7 @@ use crate::{
     model::{sql_type::SqlType, table::Table},
 };
 
+pub use exact::{ExactCell, ExactTable};
 pub(super) use freeze::Frozen;
 pub(super) use page::Page;
 pub(super) use translate::{Context, Plan, translate};
@@ -81,6 +83,7 @@ pub struct Engine {
     root: Mutex<Connection>,
     options: EngineOptions,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
     frost: freeze::Frost,
 }
@@ -103,6 +106,7 @@ impl Engine {
             root: Mutex::new(root),
             options,
             tables: RwLock::default(),
+            exact: Mutex::default(),
             clock: Mutex::new(None),
             frost: freeze::Frost::default(),
         };
@@ -186,6 +190,22 @@ impl Engine {
         tables.get(&lookup_key(schema, name)).cloned()
     }
 
+    fn exact_tables(&self) -> MutexGuard<'_, BTreeMap<String, Arc<exact::ExactTable>>> {
+        self.exact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `table`, of which the embedded database keeps what `stored` says.
+    fn add_stored(&self, table: &Table, stored: &Table) -> Result<()> {
+        let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let key = lookup_key(&table.name.schema, &table.name.name);
+        if known.contains_key(&key) {
+            return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
+        }
+        schema::create_tables(&self.root(), std::slice::from_ref(stored))?;
+        known.insert(key, Arc::new(table.clone()));
+        Ok(())
+    }
+
     fn root(&self) -> MutexGuard<'_, Connection> {
         self.root.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,10 +217,10 @@ impl Engine {
             if known.contains_key(&key) {
                 return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
             }
-            // Types that nobody can keep are listed in the catalog like all others; their storage does not matter.
+            // Types without an exact storage are listed in the catalog like all others; see `exact` for their values.
             let mut stored = table.clone();
             for column in &mut stored.columns {
-                if matches!(column.sql_type, SqlType::Other(_)) {
+                if schema::duckdb_type(&column.sql_type).is_none() {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }

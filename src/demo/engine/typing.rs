@@ -52,7 +52,7 @@ pub(super) fn family(sql_type: &SqlType) -> Family {
         SqlType::UniqueIdentifier => Family::Guid,
         SqlType::Binary { .. } | SqlType::VarBinary { .. } | SqlType::Image | SqlType::RowVersion => Family::Binary,
         SqlType::Xml => Family::Xml,
-        SqlType::Other(_) => Family::Other,
+        SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_) => Family::Other,
     }
 }
 

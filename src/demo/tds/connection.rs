@@ -13,12 +13,17 @@ use tokio::{
 use super::{
     login::{self, Login, Scope},
     packet::{self, ATTENTION, Cancel, DEFAULT_PACKET_SIZE, LOGIN7, Message, Outgoing, PRELOGIN, Piece, RESPONSE},
+    rpc,
     server::Shared,
     session::{Request, Session},
+    tamper::Way,
     tls,
     token::{self, Done},
 };
-use crate::demo::{engine::SqlError, fault::Fault};
+use crate::demo::{
+    engine::SqlError,
+    fault::{Fault, When},
+};
 
 /// Time to sign in.
 const LOGIN_TIME: Duration = Duration::from_secs(30);
@@ -45,7 +50,16 @@ async fn sign_in(mut stream: TcpStream, shared: &Shared) -> io::Result<Option<(B
     let wanted = login::client_encryption(&first.payload);
     let (answer, scope) = login::negotiate(shared.options.encryption, wanted);
     let answer = login::prelogin_answer(answer, shared.version);
-    stream.write_all(&packet::frame(RESPONSE, &answer, DEFAULT_PACKET_SIZE)).await?;
+    if !greet(&mut stream, shared, &When::Prelogin, &answer).await? {
+        return Ok(None);
+    }
+    if scope.is_some_and(|scope| scope != Scope::Nothing) {
+        match shared.faults.at_handshake() {
+            Some(Fault::Stall(time)) => tokio::time::sleep(time).await,
+            Some(_) => return Ok(None),
+            None => {}
+        }
+    }
     let (mut stream, message): (Box<dyn Stream>, _) = match (scope, &shared.acceptor) {
         (None, _) => return Ok(None),
         (Some(Scope::All), Some(acceptor)) => {
@@ -77,8 +91,12 @@ async fn sign_in(mut stream: TcpStream, shared: &Shared) -> io::Result<Option<(B
                 version: shared.version,
                 packet_size: login.packet_size,
             });
-            stream.write_all(&packet::frame(RESPONSE, &welcome, DEFAULT_PACKET_SIZE)).await?;
+            let goes_on = greet(&mut stream, shared, &When::Login, &welcome).await?;
             stream.flush().await?;
+            if !goes_on {
+                stream.shutdown().await?;
+                return Ok(None);
+            }
             Ok(Some((stream, login)))
         }
         Err(error) => {
@@ -91,16 +109,33 @@ async fn sign_in(mut stream: TcpStream, shared: &Shared) -> io::Result<Option<(B
     }
 }
 
+/// Sends an answer of the sign-in. Whether the connection goes on.
+async fn greet(
+    stream: &mut (impl AsyncWrite + Unpin),
+    shared: &Shared,
+    greeting: &When,
+    tokens: &[u8],
+) -> io::Result<bool> {
+    let name = if *greeting == When::Login { "LOGIN" } else { "PRELOGIN" };
+    let tamper = shared.faults.at_greeting(greeting);
+    let mut way = Way::new(&shared.faults, name.to_owned(), tamper, DEFAULT_PACKET_SIZE);
+    way.carry(stream, &packet::frame(RESPONSE, tokens, DEFAULT_PACKET_SIZE), true).await
+}
+
 /// The protocol version, or why the client may not come in.
 async fn check(login: &Login, shared: &Shared) -> Result<u32, SqlError> {
     let version = login.protocol()?;
     match shared.faults.at_login() {
-        Some(Fault::Error(number, message)) => return Err(SqlError::new(number, 14, message)),
+        Some(Fault::Error(number, message) | Fault::ErrorAfter(_, number, message)) => {
+            return Err(SqlError::new(number, 14, message));
+        }
+        Some(Fault::Fatal(number, message)) => return Err(SqlError::new(number, 21, message)),
         Some(Fault::Stall(time) | Fault::StallAfter(_, time)) => tokio::time::sleep(time).await,
         Some(Fault::DropAfter(_) | Fault::DropInside(_)) => {
             return Err(SqlError::new(17830, 20, "A network error occurred while establishing a connection."));
         }
-        None => {}
+        // It acts on the answer.
+        Some(Fault::Tamper(_)) | None => {}
     }
     let options = &shared.options;
     let known = !login.windows
@@ -156,13 +191,16 @@ async fn converse(stream: Box<dyn Stream>, login: &Login, shared: Arc<Shared>) -
             if message.ignored {
                 continue;
             }
+            let text = if shared.faults.watch_requests() { rpc::loose_text(&message.payload) } else { String::new() };
+            let tamper = shared.faults.at_request(&text);
+            let mut way = Way::new(&shared.faults, text, tamper, login.packet_size);
             let cancel = Cancel::default();
             let (pieces, mut response) = mpsc::channel(2);
             let out = Outgoing::new(pieces, login.packet_size);
             if requests.send(Request { message, out, cancel: cancel.clone() }).await.is_err() {
                 break;
             }
-            if !answer(&mut writer, &mut response, &mut arriving, &cancel, &interrupt, login).await? {
+            if !answer(&mut writer, &mut way, &mut response, &mut arriving, &cancel, &interrupt, login).await? {
                 break;
             }
         }
@@ -179,6 +217,7 @@ async fn converse(stream: Box<dyn Stream>, login: &Login, shared: Arc<Shared>) -
 /// Passes one response on. Whether the connection goes on.
 async fn answer(
     writer: &mut (impl AsyncWrite + Unpin),
+    way: &mut Way<'_>,
     response: &mut mpsc::Receiver<Piece>,
     arriving: &mut mpsc::Receiver<Message>,
     cancel: &Cancel,
@@ -192,14 +231,21 @@ async fn answer(
     loop {
         tokio::select! {
             piece = response.recv() => match piece {
-                Some(Piece::Packets(bytes)) => {
-                    if let Err(error) = writer.write_all(&bytes).await {
+                Some(Piece::Packets(bytes)) => match way.carry(writer, &bytes, false).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        leave();
+                        return Ok(false);
+                    }
+                    Err(error) => {
                         leave();
                         return Err(error);
                     }
-                }
+                },
                 Some(Piece::Last { packets, attention_noted }) => {
-                    writer.write_all(&packets).await?;
+                    if !way.carry(writer, &packets, true).await? {
+                        return Ok(false);
+                    }
                     if cancel.attention() && !attention_noted {
                         writer.write_all(&attention_answer(login.packet_size)).await?;
                     }

@@ -16,8 +16,10 @@ mod prepared;
 mod rpc;
 mod server;
 mod session;
+pub(super) mod tamper;
 mod tls;
 mod token;
 pub(in crate::demo) mod value;
 
 pub use server::{Server, ServerOptions};
+pub use tls::Certificate;

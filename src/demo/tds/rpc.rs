@@ -18,6 +18,12 @@ pub(super) fn batch_text(payload: &[u8]) -> Result<String, SqlError> {
     Ok(wide_text(rest))
 }
 
+/// Whatever a request holds of text, for faults that look for some: a procedure call is not taken apart, and its texts may
+/// stand at even or odd places.
+pub(super) fn loose_text(payload: &[u8]) -> String {
+    wide_text(payload) + &wide_text(payload.get(1..).unwrap_or_default())
+}
+
 /// Which procedure is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Procedure {

@@ -14,7 +14,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{collation::Collation, connection, prepared, tls};
+use super::{
+    collation::Collation,
+    connection, prepared,
+    tls::{self, Certificate},
+};
 use crate::{
     config::Encryption,
     demo::{engine::Engine, fault::Faults},
@@ -32,11 +36,19 @@ pub struct ServerOptions {
     pub password: SecretString,
     /// Off: the server has no TLS; on: it offers it; required: it insists.
     pub encryption: Encryption,
+    /// What it shows where it has TLS.
+    pub certificate: Certificate,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { port: 0, user: "sambapos".into(), password: "demo-till-1".into(), encryption: Encryption::On }
+        Self {
+            port: 0,
+            user: "sambapos".into(),
+            password: "demo-till-1".into(),
+            encryption: Encryption::On,
+            certificate: Certificate::SelfSigned,
+        }
     }
 }
 
@@ -82,7 +94,7 @@ impl Server {
         let (acceptor, certificate) = match options.encryption {
             Encryption::Off => (None, None),
             Encryption::On | Encryption::Required => {
-                let (acceptor, certificate) = tls::identity(&engine.options().server_name)?;
+                let (acceptor, certificate) = tls::identity(&engine.options().server_name, options.certificate)?;
                 (Some(acceptor), Some(certificate))
             }
         };
@@ -123,7 +135,7 @@ impl Server {
         &self.shared.engine
     }
 
-    /// The server's self-signed certificate as PEM, if it has TLS.
+    /// What clients that check certificates have to trust, as PEM, if the server has TLS: its own certificate, or its authority's.
     #[must_use]
     pub fn certificate(&self) -> Option<&str> {
         self.certificate.as_deref()

@@ -1,5 +1,6 @@
 //! One client's session: its settings and transaction, its database connection, and the requests it makes.
 
+mod exact;
 mod procedure;
 mod transaction;
 
@@ -159,6 +160,11 @@ impl Session {
             }
             Err(Stop::Error(error)) => {
                 self.report(&error, &mut response);
+                if error.class >= 20 {
+                    // So bad that the connection ends with it.
+                    let Gone = out.cut();
+                    return;
+                }
                 false
             }
         };
@@ -211,6 +217,10 @@ impl Session {
             }
             match statement {
                 Statement::Query(query) => {
+                    if let Some(answer) = engine::exact::answer(query, &self.context(parameters))? {
+                        self.send_exact(&answer, text, response)?;
+                        continue;
+                    }
                     let plan = engine::translate(query, &self.context(parameters))?;
                     let frozen = self.shared.engine.frozen();
                     let ready =
@@ -223,18 +233,18 @@ impl Session {
                     self.run_all(branch, text, parameters, response)?;
                 }
                 Statement::Set(words) => {
-                    if let Some(Fault::Error(number, message)) = self.shared.faults.at_query(&[], text) {
-                        return Err(SqlError::new(number, 16, message).into());
-                    }
+                    self.may_fail(text)?;
                     self.set(words)?;
                     response.done(0, 0, 0);
                 }
                 Statement::Begin => {
+                    self.may_fail(text)?;
                     response.flush_done(true);
                     self.begin(response.out);
                     response.done(0, 0, 0);
                 }
                 Statement::Commit | Statement::Rollback => {
+                    self.may_fail(text)?;
                     response.flush_done(true);
                     self.finish_transaction(matches!(statement, Statement::Commit), response.out)?;
                     response.done(0, 0, 0);
@@ -246,6 +256,14 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The error that is armed for a statement that reads nothing.
+    fn may_fail(&self, text: &str) -> Result<(), SqlError> {
+        match self.shared.faults.at_statement(text) {
+            Some((number, message)) => Err(SqlError::new(number, 16, message)),
+            None => Ok(()),
+        }
     }
 
     fn context<'a>(&'a self, parameters: &'a [Parameter]) -> Context<'a> {
@@ -322,6 +340,7 @@ impl Session {
             Some(Fault::Error(number, message)) => {
                 return Err(SqlError::new(*number, if *number == 229 { 14 } else { 16 }, message).into());
             }
+            Some(Fault::Fatal(number, message)) => return Err(SqlError::new(*number, 21, message).into()),
             Some(Fault::Stall(time)) => pause(*time, response.cancel)?,
             _ => {}
         }
@@ -368,9 +387,11 @@ impl Session {
                 }
             }
         }
-        if let Some(Fault::DropAfter(_) | Fault::DropInside(_)) = fault {
-            // The result had fewer rows than the fault waits for: the connection breaks before the end is told.
-            return Err(response.out.cut().into());
+        match fault {
+            // The result had fewer rows than the fault waits for: it strikes before the end is told.
+            Some(Fault::DropAfter(_) | Fault::DropInside(_)) => return Err(response.out.cut().into()),
+            Some(Fault::ErrorAfter(_, number, message)) => return Err(SqlError::new(number, 16, message).into()),
+            _ => {}
         }
         self.counted(rows, response);
         Ok(())
@@ -450,6 +471,9 @@ fn strike(
             let half = before + (response.out.body.len() - before).div_ceil(2);
             response.out.body.truncate(half);
             Err(response.out.cut().into())
+        }
+        Some(Fault::ErrorAfter(after, number, message)) if *after == rows => {
+            Err(SqlError::new(*number, 16, message).into())
         }
         Some(Fault::StallAfter(after, time)) if *after == rows => {
             response.out.flush_open()?;

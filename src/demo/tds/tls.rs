@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -19,19 +19,61 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::packet::{HEADER, PRELOGIN};
 use crate::error::{Kind, OrFail, Result};
 
-/// A fresh self-signed identity: how to accept TLS, and the certificate as PEM for clients that check it.
-pub(super) fn identity(server_name: &str) -> Result<(TlsAcceptor, String)> {
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), server_name.to_ascii_lowercase()];
-    let made = rcgen::generate_simple_self_signed(names).or_fail(Kind::Bug, || "cannot make a certificate")?;
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+/// What the server shows for a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// Its own, signed by itself, for the names it is reached by.
+    #[default]
+    SelfSigned,
+    /// Signed by an authority of its own.
+    ByAuthority,
+    /// Signed by that authority for another machine.
+    OtherHost,
+    /// Signed by that authority, and valid until the year 2001.
+    Expired,
+}
+
+/// A fresh identity: how to accept TLS, and as PEM what clients that check certificates have to trust.
+pub(super) fn identity(server_name: &str, certificate: Certificate) -> Result<(TlsAcceptor, String)> {
+    let made = make(server_name, certificate).or_fail(Kind::Bug, || "cannot make a certificate")?;
+    let Made { shown, key, trusted } = made;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS12])
         .or_fail(Kind::Bug, || "cannot set up TLS 1.2")?
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![shown], PrivateKeyDer::Pkcs8(key))
         .or_fail(Kind::Bug, || "cannot use the certificate")?;
-    Ok((TlsAcceptor::from(Arc::new(config)), made.cert.pem()))
+    Ok((TlsAcceptor::from(Arc::new(config)), trusted))
+}
+
+struct Made {
+    shown: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
+    trusted: String,
+}
+
+fn make(server_name: &str, certificate: Certificate) -> Result<Made, rcgen::Error> {
+    let own = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), server_name.to_ascii_lowercase()];
+    let names = if certificate == Certificate::OtherHost { vec!["another-till.example".to_owned()] } else { own };
+    if certificate == Certificate::SelfSigned {
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        return Ok(Made { shown: made.cert.der().clone(), key, trusted: made.cert.pem() });
+    }
+    let authority_key = rcgen::KeyPair::generate()?;
+    let mut authority = rcgen::CertificateParams::new(Vec::<String>::new())?;
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "Demo till authority");
+    let trusted = authority.self_signed(&authority_key)?.pem();
+    let mut params = rcgen::CertificateParams::new(names)?;
+    if certificate == Certificate::Expired {
+        params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    }
+    let key = rcgen::KeyPair::generate()?;
+    let shown = params.signed_by(&key, &rcgen::Issuer::new(authority, authority_key))?;
+    Ok(Made { shown: shown.der().clone(), key: PrivatePkcs8KeyDer::from(key.serialize_der()), trusted })
 }
 
 /// A TCP stream that wraps what passes in PRELOGIN packets until [`Wrapped::handshake_done`].

@@ -2,56 +2,136 @@
 //!
 //! Promises: names keep the server's case; types of users are resolved to the system types below them; an unknown type is
 //! carried by its name, for the reader to refuse; a catalog that cannot be read, or that shows nothing, is an error and
-//! never an empty list.
+//! never an empty list. What only a restore needs (`details`) may be lacking where a server does not tell it; what would be
+//! wrong if it were archived (`kinds`: masked columns, tables that lie elsewhere) is left out and named.
+//!
+//! Start with [`read`].
+
+mod details;
+mod kinds;
 
 use std::collections::BTreeMap;
 
 use tiberius::Row;
 
 use super::{
-    queries,
-    session::{Session, integer, text},
+    queries::catalog::{self as queries, Views},
+    session::{Session, Value, integer, text},
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         sql_type::SqlType,
-        table::{Column, ForeignKey, Table, TableName},
+        table::{Column, ForeignKey, PrimaryKey, Table, TableName, UserType},
     },
+    observe::Event,
 };
 
-/// All base tables the login can see, secret columns included, by name.
+/// What is being done, for messages.
+const DOING: &str = "read the till's catalog";
+/// `system_type_id` of all types of the CLR.
+const CLR: i64 = 240;
+/// `type` of a clustered index in `sys.indexes`.
+const CLUSTERED: i64 = 1;
+
+/// The till's catalog.
+#[derive(Debug, Default)]
+pub(super) struct Catalog {
+    /// All base tables the login can see, secret columns included, by name.
+    pub(super) tables: BTreeMap<TableName, Table>,
+    /// What a person should know of a table that is taken.
+    pub(super) about: BTreeMap<TableName, Vec<String>>,
+    /// What the server did not tell, for people.
+    pub(super) untold: Vec<Event>,
+}
+
+impl Catalog {
+    /// Asks a question whose answer a run can do without. A server that does not know the question is no error.
+    async fn optional(&mut self, session: &mut Session, what: &str, text: &str) -> Result<Vec<Row>> {
+        match session.ask(DOING, None, text, &[]).await {
+            Ok(rows) => Ok(rows),
+            Err(error) if error.is_temporary() => Err(error),
+            Err(error) => {
+                let message = format!("the till does not tell {what}: {}", error.message());
+                self.untold.push(Event::Note { message });
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    /// The table a row is about; `None` for one made between the questions: it has no columns here and is one for the next run.
+    fn table(&mut self, row: &Row) -> Result<Option<&mut Table>> {
+        Ok(self.tables.get_mut(&table_name(row)?))
+    }
+
+    /// The column a row is about.
+    fn column(&mut self, row: &Row) -> Result<Option<&mut Column>> {
+        let name = required(row, "column_name")?;
+        Ok(self.table(row)?.and_then(|table| table.columns.iter_mut().find(|column| column.name == name)))
+    }
+}
+
+/// Reads the catalog.
 ///
 /// # Errors
 /// `Source` when the catalog cannot be read or shows no table.
-pub(super) async fn all_tables(session: &mut Session) -> Result<BTreeMap<TableName, Table>> {
-    let columns = session.ask("read the till's catalog", None, queries::COLUMNS, &[]).await?;
-    let keys = session.ask("read the till's catalog", None, queries::KEYS, &[]).await?;
-    let foreign = session.ask("read the till's catalog", None, queries::FOREIGN_KEYS, &[]).await?;
-
-    let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+pub(super) async fn read(session: &mut Session) -> Result<Catalog> {
+    let mut catalog = Catalog::default();
+    let views: Views = catalog
+        .optional(session, "which columns its catalog has", queries::VIEWS)
+        .await?
+        .iter()
+        .filter_map(|row| Some((text(row, "view_name")?, text(row, "column_name")?)))
+        .collect();
+    let columns = session.ask(DOING, None, &queries::columns(&views), &[]).await?;
+    let keys = session.ask(DOING, None, queries::KEYS, &[]).await?;
+    let foreign = session.ask(DOING, None, &queries::foreign_keys(&views), &[]).await?;
     for row in &columns {
         let name = table_name(row)?;
         let column = column(row)?;
-        tables.entry(name).or_insert_with_key(empty).columns.push(column);
+        catalog.tables.entry(name).or_insert_with_key(|name| Table::new(name.clone(), Vec::new())).columns.push(column);
     }
-    if tables.is_empty() {
+    if catalog.tables.is_empty() {
         return Err(Error::new(Kind::Source, "the till's database shows no table to this login").hint(
             "is it the right database? the login needs db_datareader: ALTER ROLE db_datareader ADD MEMBER [user]",
         ));
     }
-    // A table made between the questions has no columns here: it is one for the next run.
     for row in &keys {
-        if let Some(table) = tables.get_mut(&table_name(row)?) {
-            table.key.push(required(row, "column_name")?);
+        if let Some(table) = catalog.table(row)? {
+            add_key(table, row)?;
         }
     }
     for row in &foreign {
-        if let Some(table) = tables.get_mut(&table_name(row)?) {
+        if let Some(table) = catalog.table(row)? {
             add_foreign_key(table, row)?;
         }
     }
-    Ok(tables)
+    for table in catalog.tables.values_mut() {
+        table.foreign_keys.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    details::add(&mut catalog, session).await?;
+    kinds::settle(&mut catalog, session, &views, &columns).await?;
+    Ok(catalog)
+}
+
+/// The till's rows of one table, asked at the moment that a read would see; `None` when its catalog has no such table for this login.
+///
+/// # Errors
+/// `Source` when the till cannot answer.
+pub(super) async fn count(session: &mut Session, table: &TableName) -> Result<Option<u64>> {
+    let names = [Value::Text(table.schema.clone()), Value::Text(table.name.clone())];
+    let found = session.ask(DOING, Some(table), queries::IS_THERE, &names).await?;
+    let figure = |rows: &[Row], column: &str| {
+        rows.first()
+            .and_then(|row| integer(row, column))
+            .and_then(|count| u64::try_from(count).ok())
+            .ok_or_else(|| Error::new(Kind::Source, format!("the till did not count table {table}")).hint("run again"))
+    };
+    if figure(&found, "table_count")? == 0 {
+        return Ok(None);
+    }
+    let rows = session.ask("count the rows of table", Some(table), &queries::count(table), &[]).await?;
+    figure(&rows, "row_count").map(Some)
 }
 
 /// Rows of each table by the server's own book-keeping.
@@ -68,8 +148,19 @@ pub(super) async fn row_counts(session: &mut Session) -> Result<BTreeMap<TableNa
         .collect()
 }
 
-fn empty(name: &TableName) -> Table {
-    Table { name: name.clone(), columns: Vec::new(), key: Vec::new(), foreign_keys: Vec::new(), left_out: Vec::new() }
+/// Rows of one key come in its order.
+fn add_key(table: &mut Table, row: &Row) -> Result<()> {
+    let column = required(row, "column_name")?;
+    let key = table.primary_key.get_or_insert_with(|| PrimaryKey {
+        name: text(row, "index_name").unwrap_or_default(),
+        clustered: integer(row, "index_type") == Some(CLUSTERED),
+        descending: Vec::new(),
+    });
+    if is_set(row, "is_descending_key") {
+        key.descending.push(column.clone());
+    }
+    table.key.push(column);
+    Ok(())
 }
 
 /// Rows of one constraint come one after the other, in column order.
@@ -89,9 +180,29 @@ fn add_foreign_key(table: &mut Table, row: &Row) -> Result<()> {
             columns: vec![column],
             references,
             referenced_columns: vec![referenced],
+            on_delete: action(row, "delete_referential_action"),
+            on_update: action(row, "update_referential_action"),
+            disabled: is_set(row, "is_disabled"),
+            untrusted: is_set(row, "is_not_trusted"),
         }),
     }
     Ok(())
+}
+
+/// What a foreign key does when the other row goes; `None` when it refuses.
+fn action(row: &Row, column: &str) -> Option<String> {
+    let words = match integer(row, column)? {
+        1 => "cascade",
+        2 => "set null",
+        3 => "set default",
+        _ => return None,
+    };
+    Some(words.to_owned())
+}
+
+/// A bit of an answer; a column that did not come is not set.
+fn is_set(row: &Row, column: &str) -> bool {
+    integer(row, column).unwrap_or_default() != 0
 }
 
 fn table_name(row: &Row) -> Result<TableName> {
@@ -107,7 +218,7 @@ fn required(row: &Row, column: &str) -> Result<String> {
 
 fn column(row: &Row) -> Result<Column> {
     let number = |name: &str| integer(row, name).unwrap_or_default();
-    Ok(Column {
+    let mut column = Column {
         name: required(row, "column_name")?,
         sql_type: sql_type(
             &required(row, "type_name")?,
@@ -115,11 +226,34 @@ fn column(row: &Row) -> Result<Column> {
             number("precision_digits"),
             number("scale_digits"),
         ),
-        nullable: number("is_nullable") != 0,
-        identity: number("is_identity") != 0,
+        nullable: is_set(row, "is_nullable"),
+        identity: is_set(row, "is_identity"),
         collation: text(row, "collation_name"),
         default: text(row, "default_definition"),
-    })
+        default_name: text(row, "default_name"),
+        clr: number("system_type_id") == CLR,
+        generated: match number("generated_always_type") {
+            1 => Some("row start".to_owned()),
+            2 => Some("row end".to_owned()),
+            _ => None,
+        },
+        sparse: is_set(row, "is_sparse"),
+        column_set: is_set(row, "is_column_set"),
+        row_guid: is_set(row, "is_rowguidcol"),
+        ..Column::default()
+    };
+    if is_set(row, "is_user_defined")
+        && let (Some(schema), Some(name)) = (text(row, "declared_schema"), text(row, "declared_name"))
+    {
+        column.user_type = Some(UserType { schema, name });
+    }
+    if integer(row, "encryption_type").is_some() {
+        // Without the client's key the server gives out the cipher's bytes, whatever the declared type.
+        column.encrypted = Some(column.sql_type.to_string());
+        column.sql_type = SqlType::VarBinary { length: None };
+        column.collation = None;
+    }
+    Ok(column)
 }
 
 /// A type from its parts as `sys.columns` has them: `max_length` in bytes, −1 for `max`.
@@ -156,7 +290,8 @@ fn sql_type(name: &str, max_length: i64, precision: i64, scale: i64) -> SqlType 
         "timestamp" | "rowversion" => SqlType::RowVersion,
         "uniqueidentifier" => SqlType::UniqueIdentifier,
         "xml" => SqlType::Xml,
-        other => SqlType::Other(other.to_owned()),
+        // sql_variant, json, and the types of the CLR that every server has; all others by name, for the reader to refuse.
+        other => other.parse().unwrap_or_else(|_| SqlType::Other(other.to_owned())),
     }
 }
 

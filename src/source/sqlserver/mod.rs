@@ -2,8 +2,8 @@
 //!
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
-//! `rows` (the one place where the driver's rows become Arrow), `types` (values, exactly), `live` (reports asked of the till
-//! itself), `failure` (what went wrong, for people).
+//! `rows` (the one place where the driver's rows become Arrow), `types` and `variant` (values, exactly), `fingerprint`
+//! (checksums of rows that stay there), `live` (reports asked of the till itself), `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
@@ -12,24 +12,30 @@ mod browser;
 mod catalog;
 mod connect;
 mod failure;
+mod fingerprint;
 mod live;
 pub mod queries;
 mod read;
 mod rows;
 mod session;
 mod types;
+mod variant;
 
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use tiberius::{ColumnData, Row};
 
-use self::session::{Session, integer, text};
-use super::{RowStream, Source, TableSelection, TillInfo, TradeMark, pattern, secrets};
+use self::{
+    catalog::Catalog,
+    session::{Session, integer, text},
+};
+use super::{Presence, RowStream, Source, Sums, TableSelection, TillInfo, TradeMark, pattern, secrets};
 use crate::{
     config::TillConfig,
     error::{Error, Kind, Result},
     model::table::{KeyRange, Table, TableName},
+    observe::Event,
 };
 
 /// The table whose state is the trade mark (DOMAIN §11).
@@ -40,6 +46,10 @@ pub struct SqlServer {
     session: Session,
     /// The tickets table, once the catalog was read; the inner `None` says that there is none.
     tickets: Option<Option<Table>>,
+    /// Which checksums the server can compute, once it was asked.
+    ability: Option<fingerprint::Ability>,
+    /// What the catalog gave a person to know.
+    notices: Vec<Event>,
 }
 
 impl SqlServer {
@@ -50,14 +60,21 @@ impl SqlServer {
     /// unknown host, refused or no answer (temporary), SQL Browser silent, unknown instance, no such database, encryption
     /// refused, certificate not trusted. `Config` when the certificate authority's file cannot be read.
     pub async fn connect(config: &TillConfig) -> Result<Self> {
-        Ok(Self { session: Session::open(config).await?, tickets: None })
+        Ok(Self { session: Session::open(config).await?, tickets: None, ability: None, notices: Vec::new() })
     }
 
-    async fn catalog(&mut self) -> Result<BTreeMap<TableName, Table>> {
-        let tables = catalog::all_tables(&mut self.session).await?;
+    async fn catalog(&mut self) -> Result<Catalog> {
+        let catalog = catalog::read(&mut self.session).await?;
         let is_tickets = |table: &&Table| table.name.schema == "dbo" && table.name.name.eq_ignore_ascii_case(TICKETS);
-        self.tickets = Some(tables.values().find(is_tickets).cloned());
-        Ok(tables)
+        self.tickets = Some(catalog.tables.values().find(is_tickets).cloned());
+        Ok(catalog)
+    }
+
+    async fn ability(&mut self) -> Result<fingerprint::Ability> {
+        match self.ability {
+            Some(known) => Ok(known),
+            None => Ok(*self.ability.insert(fingerprint::ability(&mut self.session).await?)),
+        }
     }
 
     async fn description(&mut self) -> Result<Row> {
@@ -86,8 +103,9 @@ impl Source for SqlServer {
     }
 
     async fn tables(&mut self, selection: &TableSelection) -> Result<Vec<Table>> {
-        let all = self.catalog().await?;
-        let selected = all.into_values().filter(|table| pattern::selects(selection, &table.name));
+        let catalog = self.catalog().await?;
+        self.notices = notices(&catalog, selection);
+        let selected = catalog.tables.into_values().filter(|table| pattern::selects(selection, &table.name));
         let tables: Vec<Table> =
             if selection.with_secrets { selected.collect() } else { selected.filter_map(secrets::leave_out).collect() };
         if tables.is_empty() {
@@ -96,6 +114,14 @@ impl Source for SqlServer {
             ));
         }
         Ok(tables)
+    }
+
+    fn notices(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.notices)
+    }
+
+    async fn presence(&mut self, table: &TableName) -> Result<Option<Presence>> {
+        Ok(Some(catalog::count(&mut self.session, table).await?.map_or(Presence::Absent, Presence::Rows)))
     }
 
     async fn row_counts(&mut self) -> Result<BTreeMap<TableName, u64>> {
@@ -131,9 +157,33 @@ impl Source for SqlServer {
         ))
     }
 
+    async fn prepare_sums(&mut self) -> Result<()> {
+        self.ability().await.map(|_| ())
+    }
+
+    async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        let ability = self.ability().await?;
+        fingerprint::sums(&mut self.session, ability, table, open).await
+    }
+
     fn read<'a>(&'a mut self, table: &'a Table, range: KeyRange) -> RowStream<'a> {
         read::read(&mut self.session, table, range)
     }
+}
+
+/// What a person should know of the selection and of the tables it takes.
+fn notices(catalog: &Catalog, selection: &TableSelection) -> Vec<Event> {
+    let names: Vec<&TableName> = catalog.tables.keys().chain(catalog.about.keys()).collect();
+    let (include, exclude) = pattern::idle(selection, &names);
+    let include = include.into_iter().map(|pattern| Event::Warning {
+        message: format!("the pattern {pattern} to include under [tables] in the settings means no table of the till"),
+    });
+    let exclude = exclude.into_iter().map(|pattern| Event::Note {
+        message: format!("the pattern {pattern} to exclude under [tables] in the settings means no table of the till"),
+    });
+    let about = catalog.about.iter().filter(|(name, _)| pattern::selects(selection, name));
+    let about = about.flat_map(|(_, messages)| messages).map(|message| Event::Warning { message: message.clone() });
+    catalog.untold.iter().cloned().chain(include).chain(exclude).chain(about).collect()
 }
 
 /// `snapshot_isolation_state` is 1 when allowed; 2 and 3 are on the way off and on.

@@ -7,8 +7,12 @@
 //!
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
+pub mod catalog;
+pub mod fingerprint;
+
 use std::fmt::Write as _;
 
+use super::variant;
 use crate::model::{
     sql_type::SqlType,
     table::{Column, Table, TableName},
@@ -55,58 +59,6 @@ CAST(SUSER_SNAME() AS nvarchar(256)) AS login_name \
 FROM sys.databases AS d \
 WHERE d.database_id = DB_ID()";
 
-/// Columns of all base tables, in ordinal order. A type of a user is resolved to the system type below it; types of the
-/// CLR (`hierarchyid`, `geography`) have none and keep their own name. A login without rights on a user's type does not
-/// see it in `sys.types`: that must not hide the column.
-pub const COLUMNS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name, \
-COALESCE(b.name, u.name, N'unknown') AS type_name, \
-c.max_length AS max_length, c.precision AS precision_digits, c.scale AS scale_digits, \
-c.is_nullable AS is_nullable, c.is_identity AS is_identity, \
-c.collation_name AS collation_name, d.definition AS default_definition \
-FROM sys.tables AS t \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-INNER JOIN sys.columns AS c ON c.object_id = t.object_id \
-LEFT JOIN sys.types AS u ON u.user_type_id = c.user_type_id \
-LEFT JOIN sys.types AS b ON b.user_type_id = c.system_type_id \
-LEFT JOIN sys.default_constraints AS d ON d.object_id = c.default_object_id \
-WHERE t.is_ms_shipped = 0 \
-ORDER BY s.name, t.name, c.column_id";
-
-/// Columns of all primary keys, in key order.
-pub const KEYS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name \
-FROM sys.tables AS t \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-INNER JOIN sys.indexes AS i ON i.object_id = t.object_id \
-INNER JOIN sys.index_columns AS k ON k.object_id = i.object_id AND k.index_id = i.index_id \
-INNER JOIN sys.columns AS c ON c.object_id = k.object_id AND c.column_id = k.column_id \
-WHERE i.is_primary_key = 1 AND t.is_ms_shipped = 0 \
-ORDER BY s.name, t.name, k.key_ordinal";
-
-/// Column pairs of all foreign keys, in the order of the constraint.
-pub const FOREIGN_KEYS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, f.name AS key_name, c.name AS column_name, \
-rs.name AS referenced_schema, rt.name AS referenced_table, rc.name AS referenced_column \
-FROM sys.foreign_keys AS f \
-INNER JOIN sys.foreign_key_columns AS k ON k.constraint_object_id = f.object_id \
-INNER JOIN sys.tables AS t ON t.object_id = k.parent_object_id \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-INNER JOIN sys.columns AS c ON c.object_id = k.parent_object_id AND c.column_id = k.parent_column_id \
-INNER JOIN sys.tables AS rt ON rt.object_id = k.referenced_object_id \
-INNER JOIN sys.schemas AS rs ON rs.schema_id = rt.schema_id \
-INNER JOIN sys.columns AS rc ON rc.object_id = k.referenced_object_id AND rc.column_id = k.referenced_column_id \
-ORDER BY s.name, t.name, f.name, k.constraint_column_id";
-
-/// Rows of all base tables by the server's own book-keeping: good for a progress bar, not for a proof.
-pub const ROW_COUNTS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, SUM(p.rows) AS row_count \
-FROM sys.tables AS t \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-INNER JOIN sys.partitions AS p ON p.object_id = t.object_id \
-WHERE p.index_id IN (0, 1) AND t.is_ms_shipped = 0 \
-GROUP BY s.name, t.name";
-
 /// What comes before [`BEGIN`]. Only where the database allows snapshot isolation. A batch of its own, as all four are:
 /// Babelfish changes the level only before a batch has done anything else.
 pub const SNAPSHOT_ISOLATION: &str = "SET TRANSACTION ISOLATION LEVEL SNAPSHOT;";
@@ -135,13 +87,22 @@ pub fn quote_table(name: &TableName) -> String {
     format!("{}.{}", quote(&name.schema), quote(&name.name))
 }
 
-/// What stands in the select list for a column.
+/// What stands in the select list for a column: [`value_expression`] under the column's name.
+#[must_use]
+pub fn select_item(column: &Column) -> String {
+    let name = quote(&column.name);
+    let expression = value_expression(column);
+    if expression == name { name } else { format!("{expression} AS {name}") }
+}
+
+/// A column's values in the form the row reader takes.
 ///
 /// Types that the wire carries in an awkward form are cast by the server, always without loss: `money` would pass through
 /// binary floats, the old `ntext`, `text` and `image` have a protocol form of their own, text of a code page is turned into
-/// Unicode by the one program that knows all code pages. Everything else is the plain column.
+/// Unicode by the one program that knows all code pages, a type of the CLR gives its bytes, and `sql_variant` a text that says
+/// what each value is. Everything else is the plain column. docs/TYPES.md has the whole table.
 #[must_use]
-pub fn select_item(column: &Column) -> String {
+pub fn value_expression(column: &Column) -> String {
     let name = quote(&column.name);
     let target = match &column.sql_type {
         SqlType::Money => "decimal(19,4)".to_owned(),
@@ -149,14 +110,18 @@ pub fn select_item(column: &Column) -> String {
         SqlType::Char { length: Some(n) } | SqlType::VarChar { length: Some(n) } if *n <= 4000 => {
             format!("nvarchar({n})")
         }
-        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text | SqlType::NText | SqlType::Xml => {
-            "nvarchar(max)".to_owned()
-        }
-        SqlType::Image => "varbinary(max)".to_owned(),
+        SqlType::Char { .. }
+        | SqlType::VarChar { .. }
+        | SqlType::Text
+        | SqlType::NText
+        | SqlType::Xml
+        | SqlType::Json => "nvarchar(max)".to_owned(),
+        SqlType::Image | SqlType::Clr(_) => "varbinary(max)".to_owned(),
         SqlType::RowVersion => "binary(8)".to_owned(),
+        SqlType::Variant => return variant::expression(&name),
         _ => return name,
     };
-    format!("CAST({name} AS {target}) AS {name}")
+    format!("CAST({name} AS {target})")
 }
 
 /// Where a page begins.
@@ -329,16 +294,13 @@ mod tests {
             name: (*name).into(),
             sql_type: sql_type.parse().unwrap(),
             nullable: true,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("Odd ]Table"),
             columns: columns.iter().map(column).collect(),
             key: key.iter().map(|name| (*name).into()).collect(),
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         }
     }
 
@@ -386,6 +348,11 @@ mod tests {
         assert_eq!(items("varchar(8000)"), "CAST([x] AS nvarchar(max)) AS [x]");
         assert_eq!(items("image"), "CAST([x] AS varbinary(max)) AS [x]");
         assert_eq!(items("xml"), "CAST([x] AS nvarchar(max)) AS [x]");
+        assert_eq!(items("json"), "CAST([x] AS nvarchar(max)) AS [x]");
+        assert_eq!(items("geography"), "CAST([x] AS varbinary(max)) AS [x]");
+        assert_eq!(items("clr(Point)"), "CAST([x] AS varbinary(max)) AS [x]");
+        assert!(items("sql_variant").starts_with("CASE WHEN [x] IS NULL THEN NULL ELSE CAST(COALESCE("));
+        assert!(items("sql_variant").ends_with(" ELSE N'?' END END AS [x]"));
         assert_eq!(items("nvarchar(max)"), "[x]");
         assert_eq!(items("datetime"), "[x]");
     }
@@ -412,22 +379,40 @@ mod tests {
     #[test]
     fn nothing_writes() {
         let any = table(&[("Id", "int")], &["Id"]);
+        let everything: catalog::Views = ["columns", "types", "tables", "foreign_keys", "masked_columns"]
+            .into_iter()
+            .flat_map(|view| catalog::CHANGING.map(|column| (view.to_owned(), column.to_owned())))
+            .collect();
         let texts = [
             SESSION.to_owned(),
             OPTIONAL_SETTINGS.concat(),
             DESCRIBE.to_owned(),
-            COLUMNS.to_owned(),
-            KEYS.to_owned(),
-            FOREIGN_KEYS.to_owned(),
-            ROW_COUNTS.to_owned(),
+            catalog::VIEWS.to_owned(),
+            catalog::columns(&everything),
+            catalog::KEYS.to_owned(),
+            catalog::foreign_keys(&everything),
+            catalog::INDEXES.to_owned(),
+            catalog::CHECKS.to_owned(),
+            catalog::IDENTITIES.to_owned(),
+            catalog::COMPUTED.to_owned(),
+            catalog::kinds(&everything).unwrap(),
+            catalog::MASKS.to_owned(),
+            catalog::ROW_COUNTS.to_owned(),
+            catalog::IS_THERE.to_owned(),
+            catalog::count(&any.name),
             SNAPSHOT_ISOLATION.to_owned(),
             BEGIN.to_owned(),
             OPEN_TRANSACTIONS.to_owned(),
             COMMIT.to_owned(),
             READ_COMMITTED.to_owned(),
             page(&any, 1, Lower::AfterKey, true),
+            select_item(&table(&[("x", "sql_variant")], &[]).columns[0]),
             whole(&any, true, true),
             trade_mark(&any),
+            fingerprint::sums(&any, 512, fingerprint::Digest { binary_checksum: true, any_length: false }).unwrap(),
+            fingerprint::PROBE_BINARY_CHECKSUM.to_owned(),
+            fingerprint::PROBE_HASHBYTES.to_owned(),
+            fingerprint::PROBE_ANY_LENGTH.to_owned(),
             categories(),
             sold_groups(1, 1),
         ];

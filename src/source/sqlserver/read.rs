@@ -359,16 +359,13 @@ mod tests {
             name: (*name).into(),
             sql_type: sql_type.clone(),
             nullable: false,
-            identity: false,
-            collation: None,
-            default: None,
+            ..Column::default()
         };
         Table {
             name: TableName::dbo("T"),
             columns: key.iter().map(column).collect(),
             key: key.iter().map(|(name, _)| (*name).into()).collect(),
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         }
     }
 

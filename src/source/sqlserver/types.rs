@@ -8,12 +8,13 @@
 //!
 //! * `datetime2(7)`: `2026-03-01T12:05:00.1234567`, always seven digits;
 //! * `datetimeoffset(n)`: local time with `n` digits and the offset: `2026-03-01T12:05:00.12+01:00`; no point when `n` is 0;
-//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it.
+//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it;
+//! * `sql_variant`: see [`variant`]; other text: see [`text`].
 //!
 //! `datetime` counts thirds of a hundredth of a second; kept is the millisecond that SQL Server shows (.000 .003 .007,
 //! DOMAIN §11).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{
@@ -29,11 +30,13 @@ use tiberius::{
     time::{Date, DateTime, DateTime2, DateTimeOffset, SmallDateTime, Time},
 };
 
+use super::variant;
 use crate::{
     error::{Error, Kind, OrFail as _, Result},
     model::{
         sql_type::SqlType,
         table::{Column, Table},
+        text,
     },
 };
 
@@ -238,6 +241,7 @@ impl ColumnWriter {
             (Self::Timestamp(b), ColumnData::SmallDateTime(Some(v))) => b.append_value(small_datetime(v)?),
             (Self::Timestamp(b), ColumnData::DateTime2(Some(v))) => b.append_value(datetime2(v)?),
             (Self::Text(b), ColumnData::String(Some(v))) => {
+                let v = kept_text(declared, &v)?;
                 check_total(b.values_slice().len(), v.len())?;
                 b.append_value(&v);
                 return Ok(v.len() + 4);
@@ -257,6 +261,14 @@ impl ColumnWriter {
 
     fn finish(&mut self) -> ArrayRef {
         each!(self, builder => Arc::new(builder.finish()))
+    }
+}
+
+/// Text as the archive keeps it.
+fn kept_text<'v>(declared: &SqlType, value: &'v str) -> Result<Cow<'v, str>, Refusal> {
+    match declared {
+        SqlType::Variant => variant::decode(value).map(Cow::Owned),
+        _ => Ok(text::escaped(value)),
     }
 }
 
@@ -457,20 +469,13 @@ mod tests {
 
     #[test]
     fn a_refused_value_names_table_and_column() {
-        let column = |name: &str, sql_type, nullable| Column {
-            name: name.into(),
-            sql_type,
-            nullable,
-            identity: false,
-            collation: None,
-            default: None,
-        };
+        let column =
+            |name: &str, sql_type, nullable| Column { name: name.into(), sql_type, nullable, ..Column::default() };
         let table = Table {
             name: crate::model::table::TableName::dbo("Odd"),
             columns: vec![column("Id", SqlType::Int, false), column("N", SqlType::SmallInt, true)],
             key: vec!["Id".into()],
-            foreign_keys: vec![],
-            left_out: vec![],
+            ..Table::default()
         };
         let mut writer = BatchWriter::new(&table).unwrap();
         writer.push(vec![ColumnData::I32(Some(1)), ColumnData::I32(None)].into_iter()).unwrap();
@@ -481,8 +486,8 @@ mod tests {
         let error = writer.push(vec![ColumnData::I32(None), ColumnData::I16(None)].into_iter()).unwrap_err();
         assert_eq!(error.message(), "cannot keep a value of table Odd, column Id (int)");
         let mut other = table.clone();
-        other.columns[1].sql_type = SqlType::Other("hierarchyid".into());
+        other.columns[1].sql_type = SqlType::Other("vector".into());
         let error = BatchWriter::new(&other).err().unwrap();
-        assert_eq!(error.message(), "cannot keep table Odd: column N has the type hierarchyid");
+        assert_eq!(error.message(), "cannot keep table Odd: column N has the type vector");
     }
 }

@@ -1,14 +1,13 @@
-//! What a user sees when the till misbehaves: one clear error per cause, the right exit code, nothing lost.
-
-mod support;
+//! What a user sees when the till misbehaves, through the program itself.
 
 use std::{thread, time::Duration};
 
-use support::{CLOUD_PASSWORD, Site, TILL_PASSWORD, files};
 use tillvault::demo::{
     browser::Browser,
     fault::{Fault, When},
 };
+
+use crate::support::{self, CLOUD_PASSWORD, Site, TILL_PASSWORD, files};
 
 /// A site whose settings are changed by replacing text.
 fn changed(site: &Site, from: &str, to: &str) {
