@@ -34,10 +34,11 @@ impl Dice {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_of_every_table_has_the_bytes_of_the_ordinary_way() {
     let till = till().await;
-    let (mut dice, mut requests) = (Dice(7), Vec::new());
+    let (mut dice, mut requests, mut unpaged) = (Dice(7), Vec::new(), 0);
     for table in schema::tables().unwrap() {
         requests.push((queries::whole(&table, false, false), Vec::new()));
         if !queries::is_paged(&table) {
+            unpaged += 1;
             continue;
         }
         requests.push((queries::page(&table, 100, Lower::Start, false), Vec::new()));
@@ -76,7 +77,8 @@ async fn every_page_of_every_table_has_the_bytes_of_the_ordinary_way() {
                 }
             }
             let ready = till.server().prepared_answers() - before;
-            assert_eq!(ready > 900, frozen, "{ready} of {} answers were ready", requests.len());
+            let expected = if frozen { requests.len() - unpaged } else { 0 };
+            assert_eq!(usize::try_from(ready).unwrap(), expected);
         }
     }
     let mut literal = client(&till, 4096);
@@ -173,6 +175,5 @@ async fn repeated_rows_go_on_with_their_keys() {
     assert_eq!(ids.iter().filter(|id| **id > last && **id <= 2 * last).count(), once);
     assert_eq!(names[..once], names[once..2 * once]);
     assert!(ids[..once].iter().zip(&ids[once..]).all(|(a, b)| a + last == *b));
-    let refused = client.simple_query("SELECT COUNT(*) FROM Orders").await.unwrap().into_results().await.unwrap_err();
-    assert_eq!(refused.code(), Some(40517));
+    assert_eq!(crate::support::error_number(&mut client, "SELECT COUNT(*) FROM Orders").await, 40517);
 }

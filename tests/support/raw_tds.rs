@@ -15,7 +15,7 @@ const ATTENTION: u8 = 6;
 const LOGIN7: u8 = 16;
 const PRELOGIN: u8 = 18;
 
-pub struct RawClient {
+pub(crate) struct RawClient {
     stream: TcpStream,
     buffer: Vec<u8>,
     packet_size: usize,
@@ -23,7 +23,7 @@ pub struct RawClient {
 
 impl RawClient {
     /// Signs in; the server grants the packet size asked for.
-    pub fn connect(port: u16, user: &str, password: &str, database: &str, packet_size: u32) -> io::Result<Self> {
+    pub(crate) fn connect(port: u16, user: &str, password: &str, database: &str, packet_size: u32) -> io::Result<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         let packet_size_bytes = usize::try_from(packet_size).unwrap_or(4096);
@@ -57,14 +57,14 @@ impl RawClient {
     }
 
     /// Sends a batch.
-    pub fn batch(&mut self, sql: &str) -> io::Result<()> {
+    pub(crate) fn batch(&mut self, sql: &str) -> io::Result<()> {
         let mut payload = headers();
         payload.extend(utf16(sql));
         self.send(SQL_BATCH, &payload)
     }
 
     /// Calls `sp_executesql` with whole numbers as `@P1`, `@P2`, …
-    pub fn execute(&mut self, sql: &str, parameters: &[i64]) -> io::Result<()> {
+    pub(crate) fn execute(&mut self, sql: &str, parameters: &[i64]) -> io::Result<()> {
         let mut payload = headers();
         payload.extend([0xFF, 0xFF, 10, 0, 0, 0]);
         let names: Vec<String> = (1..=parameters.len()).map(|n| format!("@P{n} bigint")).collect();
@@ -89,12 +89,12 @@ impl RawClient {
     }
 
     /// Asks the server to stop.
-    pub fn attention(&mut self) -> io::Result<()> {
+    pub(crate) fn attention(&mut self) -> io::Result<()> {
         self.send(ATTENTION, &[])
     }
 
     /// One packet: its payload, and whether it is the last of the message.
-    pub fn packet(&mut self) -> io::Result<(Vec<u8>, bool)> {
+    pub(crate) fn packet(&mut self) -> io::Result<(Vec<u8>, bool)> {
         let mut header = [0u8; 8];
         self.stream.read_exact(&mut header)?;
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -104,7 +104,7 @@ impl RawClient {
     }
 
     /// The tokens of one message.
-    pub fn receive(&mut self) -> io::Result<Vec<u8>> {
+    pub(crate) fn receive(&mut self) -> io::Result<Vec<u8>> {
         let mut tokens = Vec::new();
         loop {
             let (body, last) = self.packet()?;
@@ -116,7 +116,7 @@ impl RawClient {
     }
 
     /// Throws one message away; its bytes, headers included. Only packet headers are looked at.
-    pub fn drain(&mut self) -> io::Result<u64> {
+    pub(crate) fn drain(&mut self) -> io::Result<u64> {
         let mut total = 0u64;
         // Bytes that still belong to the present packet; a header may arrive in two parts.
         let (mut left, mut last) = (0usize, false);
