@@ -17,8 +17,10 @@ mod constant;
 mod convert;
 pub(super) mod exact;
 mod expression;
+mod freeze;
 mod functions;
 mod native;
+mod page;
 mod select;
 mod translate;
 mod typing;
@@ -44,6 +46,8 @@ use crate::{
 
 pub use about::About;
 pub use exact::{ExactCell, ExactTable};
+pub(super) use freeze::Frozen;
+pub(super) use page::Page;
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -93,6 +97,7 @@ pub struct Engine {
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
+    frost: freeze::Frost,
 }
 
 impl Engine {
@@ -115,6 +120,7 @@ impl Engine {
             tables: RwLock::default(),
             exact: Mutex::default(),
             clock: Mutex::new(None),
+            frost: freeze::Frost::default(),
         };
         engine.add(&catalog::tables(engine.major_version()))?;
         engine.add(&about::tables())?;
@@ -123,11 +129,39 @@ impl Engine {
         Ok(Arc::new(engine))
     }
 
-    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`.
+    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`. A frozen engine thaws.
     ///
     /// # Errors
     /// [`Kind::Bug`] when `DuckDB` refuses.
     pub fn connection(&self) -> Result<Connection> {
+        self.thaw();
+        self.reading_connection()
+    }
+
+    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, so that the
+    /// till is faster than its clients. Whoever still holds a connection must not write; asking for a new one thaws.
+    pub fn freeze(&self) {
+        self.frost.set(&[]);
+    }
+
+    /// Freezes, and serves the rows of some tables several times over: their leading key goes on where it ended, all other
+    /// values are repeated. Such a table can be read in key order only; other statements on it are refused.
+    pub fn freeze_repeating(&self, tables: &[(&str, u64)]) {
+        self.frost.set(tables);
+    }
+
+    /// Takes back [`Engine::freeze`].
+    pub fn thaw(&self) {
+        self.frost.lift();
+    }
+
+    /// How the engine is frozen, if it is.
+    pub(super) fn frozen(&self) -> Option<Frozen> {
+        self.frost.get()
+    }
+
+    /// A connection that only reads.
+    pub(super) fn reading_connection(&self) -> Result<Connection> {
         let connection = self.root().try_clone().or_fail(Kind::Bug, || "cannot connect to the demo till's database")?;
         Ok(connection)
     }
@@ -137,6 +171,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Bug`] when there is such a table already.
     pub fn add_table(&self, table: &Table) -> Result<()> {
+        self.thaw();
         self.add(std::slice::from_ref(table))?;
         self.describe()
     }
