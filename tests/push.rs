@@ -88,6 +88,7 @@ async fn snapshot(archive: &Archive, tables: &[(&str, i32)]) -> u64 {
         tool: text("0.1.0"),
         tables: entries,
         missing: Vec::new(),
+        reads: Vec::new(),
     };
     archive.write_snapshot(&snapshot).await.unwrap();
     new

@@ -119,6 +119,7 @@ impl Ladders {
             tool: env!("CARGO_PKG_VERSION").into(),
             tables: entries,
             missing: Vec::new(),
+            reads: Vec::new(),
         };
         self.archive.write_snapshot(&snapshot).await.unwrap();
         cost.snapshot = self.archive.snapshot_object(number).unwrap().bytes;

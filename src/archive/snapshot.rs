@@ -158,6 +158,45 @@ pub struct ClearSeen {
     pub note: String,
 }
 
+/// How the rows of a table were obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadHow {
+    /// Every row was read, as asked.
+    Full,
+    /// Chunks whose checksums on the till had not changed were kept; the other rows were read.
+    Quick,
+    /// Every row was read although a quick snapshot was asked for.
+    Whole,
+}
+
+/// How one table was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRead {
+    /// Table as in [`crate::model::table::TableName`]'s display.
+    pub table: String,
+    /// In which way.
+    pub how: ReadHow,
+    /// The checksums that were compared, or that showed that nothing moved while reading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<String>,
+    /// Why every row was read, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How often rows of it were read, since they moved; absent for once.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub passes: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_once(passes: &u32) -> bool {
+    *passes == 1
+}
+
 /// One consistent state of the till.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -195,6 +234,9 @@ pub struct Snapshot {
     /// Tables that could not be taken, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingTable>,
+    /// How each table was read, where that is not simply once and in full. Sorted by table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<TableRead>,
 }
 
 impl Snapshot {

@@ -5,7 +5,11 @@
 //! is handed over only when a core and room are free ([`Room`]), and the rows that wait for the end of their block are hardly
 //! ever heavier than one block may be.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
 use tokio::task::JoinSet;
@@ -40,6 +44,24 @@ pub struct TableWritten {
     pub new_files: Vec<(String, u64)>,
 }
 
+impl TableWritten {
+    /// A table whose chunks are all those of before.
+    #[must_use]
+    pub fn kept(entry: TableEntry) -> Self {
+        Self { entry, chunks_encoded: 0, chunks_new: 0, bytes_new: 0, new_files: Vec::new() }
+    }
+}
+
+/// The chunks of an entry that are really there, by content hash and rows: anything else is written anew.
+fn known_chunks(root: &Path, entry: &TableEntry) -> Result<HashMap<(String, u64), Chunk>> {
+    if entry.chunks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let there = lengths(&root.join(layout::TABLES).join(&entry.folder))?;
+    let whole = entry.chunks.iter().filter(|chunk| there.get(&chunk.file_name()) == Some(&chunk.bytes));
+    Ok(whole.map(|chunk| ((chunk.content.clone(), chunk.rows), chunk.clone())).collect())
+}
+
 /// Takes the rows of one table. Made by [`Archive::table_writer`].
 ///
 /// Drop it to give up: what was written stays behind as files that no snapshot names. A [`TableWriter::push`] that is dropped
@@ -54,6 +76,8 @@ pub struct TableWriter {
     finished: Vec<Option<Finished>>,
     /// The table's highest key, where it is known beforehand.
     highest: Option<i64>,
+    /// The archive's folder.
+    root: PathBuf,
 }
 
 /// How the rows are cut.
@@ -75,13 +99,8 @@ impl TableWriter {
         if table.columns.is_empty() {
             return Err(cannot("it has no columns".into()));
         }
-        let mut known = HashMap::new();
-        if let Some(entry) = previous.filter(|entry| !entry.chunks.is_empty()) {
-            // Only what is really there can be used again; anything else is written anew.
-            let there = lengths(&archive.root().join(layout::TABLES).join(&folder))?;
-            let whole = entry.chunks.iter().filter(|chunk| there.get(&chunk.file_name()) == Some(&chunk.bytes));
-            known.extend(whole.map(|chunk| ((chunk.content.clone(), chunk.rows), chunk.clone())));
-        }
+        let root = archive.root().to_owned();
+        let known = previous.map(|entry| known_chunks(&root, entry)).transpose()?.unwrap_or_default();
         let ladder = previous.map(|entry| &entry.ladder);
         let cutter = match blocks::range_ladder(table, ladder) {
             Some(Ladder::Range { column, open, closed, heavy }) => {
@@ -105,6 +124,7 @@ impl TableWriter {
             tasks: JoinSet::new(),
             finished: Vec::new(),
             highest: None,
+            root,
         })
     }
 
@@ -121,6 +141,30 @@ impl TableWriter {
     #[must_use]
     pub fn holds(&self, chunk: &Chunk) -> bool {
         self.maker.known.get(&(chunk.content.clone(), chunk.rows)).is_some_and(|known| known.file == chunk.file)
+    }
+
+    /// Whether the rows and kept chunks so far end at the key that was expected, if one was.
+    #[must_use]
+    pub fn ends_as_expected(&self) -> bool {
+        match (&self.cutter, self.highest) {
+            (Cutter::Ranges(_, cutter), Some(highest)) => cutter.last_key() == Some(highest),
+            _ => true,
+        }
+    }
+
+    /// Lets chunks of another entry of the table be found again, too. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Store` when the table's folder cannot be read; `Bug` when rows are in work already.
+    pub fn also_knows(&mut self, entry: &TableEntry) -> Result<()> {
+        let late = || Error::new(Kind::Bug, format!("rows of table {} are in work already", entry.table.name));
+        let maker = Arc::get_mut(&mut self.maker).ok_or_else(late)?;
+        if entry.folder == maker.folder {
+            for (name, chunk) in known_chunks(&self.root, entry)? {
+                maker.known.entry(name).or_insert(chunk);
+            }
+        }
+        Ok(())
     }
 
     /// Says which key will be the table's highest, before the first row. [`TableWriter::keep`] needs it, since it decides
@@ -234,9 +278,7 @@ impl TableWriter {
     /// As [`TableWriter::push`]; `Source`, temporary, when the table does not end at the key that was
     /// [expected](TableWriter::expect_highest): rows came or went meanwhile, and the blocks are not those of its keys.
     pub async fn finish(mut self) -> Result<TableWritten> {
-        if let (Some(highest), Cutter::Ranges(_, cutter)) = (self.highest, &self.cutter)
-            && cutter.last_key() != Some(highest)
-        {
+        if !self.ends_as_expected() {
             let message = format!("the rows of table {} changed while they were read", self.maker.table.name);
             return Err(Error::new(Kind::Source, message).hint("run again").temporary());
         }

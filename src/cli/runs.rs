@@ -9,7 +9,7 @@ use crate::{
     source::sqlserver::SqlServer,
 };
 
-/// Take a snapshot and load it into the replica: what runs every 15 minutes
+/// Take a quick snapshot and load it into the replica: what runs every 15 minutes
 #[derive(Args)]
 pub(super) struct SyncArgs {
     #[command(flatten)]
@@ -28,7 +28,7 @@ pub(super) struct NightlyArgs {
 pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
-    let options = args.options.options(&config)?;
+    let options = args.options.options(&config, true)?;
     let mut till = SqlServer::connect(config.till()?).await?;
     rendered(&nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
@@ -36,7 +36,7 @@ pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> 
 pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rendered> {
     let config = context.config()?;
     let archive = context.archive(&config)?;
-    let options = args.options.options(&config)?;
+    let options = args.options.options(&config, false)?;
     let mut till = SqlServer::connect(config.till()?).await?;
     rendered(&nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
 }

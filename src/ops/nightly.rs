@@ -97,7 +97,7 @@ impl RunOutcome {
     }
 }
 
-/// Snapshot, then load: what runs every 15 minutes.
+/// Snapshot, quick if the options say so, then load: what runs every 15 minutes.
 ///
 /// # Errors
 /// As [`snapshot`]. A failed load is in the outcome.
@@ -166,6 +166,8 @@ mod tests {
             epoch: 1,
             clear: None,
             missing: Vec::new(),
+            collisions: Vec::new(),
+            reads: Vec::new(),
             tables: Vec::new(),
         };
         let mut outcome = RunOutcome::of(snapshot);

@@ -176,6 +176,15 @@ pub trait Source: Send {
     /// `Source`, as above.
     async fn trade_mark(&mut self) -> Result<TradeMark>;
 
+    /// Finds out which checksums the till can compute. Good to call before [`Source::begin`]: a server may end a transaction
+    /// over a function that it does not know.
+    ///
+    /// # Errors
+    /// `Source`, as above.
+    async fn prepare_sums(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Asks the till for checksums of a table's rows, by groups of `open` aligned keys, as of the moment that
     /// [`Source::read`] would read. The rows themselves stay there.
     ///

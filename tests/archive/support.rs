@@ -90,6 +90,7 @@ pub(crate) fn snapshot(archive: &Archive, tables: Vec<TableEntry>) -> Result<Sna
         tool: "0.1.0".into(),
         tables,
         missing: Vec::new(),
+        reads: Vec::new(),
     })
 }
 

@@ -159,6 +159,7 @@ pub(crate) async fn one_night(archive: &Archive, night: u64, hook: impl Fn(&mut 
         tool: "0.1.0".into(),
         tables,
         missing: Vec::new(),
+        reads: Vec::new(),
     };
     hook(&mut snapshot);
     snapshot

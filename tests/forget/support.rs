@@ -106,6 +106,7 @@ pub(crate) async fn take(archive: &Archive, say: &Say, tables: &[(&Table, &BTree
                 .iter()
                 .map(|table| MissingTable { table: table.clone(), reason: "denied".into(), last_in: None })
                 .collect(),
+            reads: Vec::new(),
         })
         .await
         .unwrap();

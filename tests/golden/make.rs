@@ -119,6 +119,7 @@ fn snapshot(archive: &Archive, number: u64, tables: Vec<TableEntry>) -> Snapshot
         tool: "0.1.0".into(),
         tables,
         missing: absent,
+        reads: Vec::new(),
     }
 }
 

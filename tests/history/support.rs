@@ -91,6 +91,7 @@ pub(crate) fn snapshot(number: u64, taken_at: &str, tables: Vec<TableEntry>) -> 
         tool: "test".into(),
         tables,
         missing: vec![],
+        reads: Vec::new(),
     }
 }
 

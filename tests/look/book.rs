@@ -140,6 +140,7 @@ impl Book {
             tool: text("0.1.0"),
             tables: entries,
             missing: Vec::new(),
+            reads: Vec::new(),
         };
         edit(&mut snapshot);
         self.archive.write_snapshot(&snapshot).await.unwrap();

@@ -84,6 +84,7 @@ impl Till {
             tool: "test".into(),
             tables: tables.map(|table| self.entry(table)).collect(),
             missing: Vec::new(),
+            reads: Vec::new(),
         }
     }
 

@@ -146,6 +146,7 @@ impl Site {
             tool: "test".into(),
             tables: self.entries.clone(),
             missing: vec![],
+            reads: Vec::new(),
         };
         self.archive.write_snapshot(&snapshot).await.unwrap();
         rig.replica.load(self.archive.root(), &snapshot, &Silent).await.unwrap();

@@ -93,6 +93,7 @@ pub async fn first_with_hash_ladder(archive: &Archive, state: &State, cut: &str)
         tool: "0.1.0".into(),
         tables: entries,
         missing: Vec::new(),
+        reads: Vec::new(),
     };
     archive.write_snapshot(&snapshot).await.unwrap();
     drop(lock);

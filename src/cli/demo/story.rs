@@ -139,8 +139,11 @@ impl Teller<'_> {
         let figures = self.till.trade().trade_day()?;
         let settings = self.config.till()?;
         let mut till = SqlServer::connect(settings).await?;
-        let options =
-            SnapshotOptions { selection: settings.tables.clone(), tags: vec!["nightly".into()], always: false };
+        let options = SnapshotOptions {
+            selection: settings.tables.clone(),
+            tags: vec!["nightly".into()],
+            ..SnapshotOptions::default()
+        };
         let taken = ops::snapshot::snapshot(&self.archive, &mut till, &options, &observe::silent()).await?;
         for remote in &self.config.remotes {
             let pushed = ops::push::push_to(&self.archive, remote, &PushOptions::default(), &observe::silent()).await?;

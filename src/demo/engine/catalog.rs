@@ -146,7 +146,7 @@ const OBJECT_COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// System types: name, `system_type_id`, `user_type_id`, bytes, precision, scale.
-const TYPES: [(&str, u8, i32, i16, u8, u8); 33] = [
+const TYPES: [(&str, u8, i32, i16, u8, u8); 35] = [
     ("image", 34, 34, 16, 0, 0),
     ("text", 35, 35, 16, 0, 0),
     ("uniqueidentifier", 36, 36, 16, 0, 0),
@@ -180,6 +180,8 @@ const TYPES: [(&str, u8, i32, i16, u8, u8); 33] = [
     ("nvarchar", 231, 231, 8000, 0, 0),
     ("nchar", 239, 239, 8000, 0, 0),
     ("xml", 241, 241, -1, 0, 0),
+    ("json", 244, 244, -1, 0, 0),
+    ("vector", 255, 255, 8000, 0, 0),
 ];
 
 /// The views of this module as tables, so that queries over them are translated like all others.

@@ -14,6 +14,7 @@ mod checksum;
 mod compare;
 mod constant;
 mod convert;
+pub(super) mod exact;
 mod expression;
 mod functions;
 mod native;
@@ -36,6 +37,7 @@ use crate::{
     model::{sql_type::SqlType, table::Table},
 };
 
+pub use exact::{ExactCell, ExactTable};
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -77,6 +79,7 @@ pub struct Engine {
     root: Mutex<Connection>,
     options: EngineOptions,
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
+    exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
 }
 
@@ -94,7 +97,13 @@ impl Engine {
         let narrow = format!("CREATE MACRO tsql_narrow_bytes(x) AS tsql_narrow(x, {turkish});");
         root.execute_batch(&narrow).or_fail(Kind::Bug, || "cannot define the code page of narrow text")?;
         root.execute_batch(functions::MACROS).or_fail(Kind::Bug, || "cannot define the functions of T-SQL")?;
-        let engine = Self { root: Mutex::new(root), options, tables: RwLock::default(), clock: Mutex::new(None) };
+        let engine = Self {
+            root: Mutex::new(root),
+            options,
+            tables: RwLock::default(),
+            exact: Mutex::default(),
+            clock: Mutex::new(None),
+        };
         engine.add(&catalog::tables())?;
         engine.add(tables)?;
         engine.describe()?;
@@ -144,6 +153,22 @@ impl Engine {
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<Arc<Table>> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(&lookup_key(schema, name)).cloned()
+    }
+
+    fn exact_tables(&self) -> MutexGuard<'_, BTreeMap<String, Arc<exact::ExactTable>>> {
+        self.exact.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds `table`, of which the embedded database keeps what `stored` says.
+    fn add_stored(&self, table: &Table, stored: &Table) -> Result<()> {
+        let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let key = lookup_key(&table.name.schema, &table.name.name);
+        if known.contains_key(&key) {
+            return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
+        }
+        schema::create_tables(&self.root(), std::slice::from_ref(stored))?;
+        known.insert(key, Arc::new(table.clone()));
+        Ok(())
     }
 
     fn root(&self) -> MutexGuard<'_, Connection> {

@@ -1,5 +1,6 @@
 //! One client's session: its settings and transaction, its database connection, and the requests it makes.
 
+mod exact;
 mod procedure;
 mod transaction;
 
@@ -216,6 +217,10 @@ impl Session {
             }
             match statement {
                 Statement::Query(query) => {
+                    if let Some(answer) = engine::exact::answer(query, &self.context(parameters))? {
+                        self.send_exact(&answer, text, response)?;
+                        continue;
+                    }
                     let plan = engine::translate(query, &self.context(parameters))?;
                     self.query(&plan, text, response)?;
                 }

@@ -5,6 +5,8 @@
 //! Text may hold what UTF-8 cannot: code points U+10D800 to U+10DFFF (private use) leave as the lone surrogates U+D800 to
 //! U+DFFF.
 
+use std::borrow::Cow;
+
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
@@ -87,7 +89,11 @@ fn type_info(out: &mut Vec<u8>, column: &OutColumn, collation: Collation) -> Res
         SqlType::NText => long_type(out, 0x63, 0x7FFF_FFFE, Some(collation), column),
         SqlType::Text => long_type(out, 0x23, 0x7FFF_FFFF, Some(collation), column),
         SqlType::Image => long_type(out, 0x22, 0x7FFF_FFFF, None, column),
-        other @ (SqlType::Json | SqlType::Variant | SqlType::Clr(_) | SqlType::Other(_)) => {
+        SqlType::Variant => out.extend_from_slice(&[0x62, 0x49, 0x1F, 0, 0]),
+        SqlType::Clr(name) => clr_type(out, name),
+        // Clients that did not ask for the type itself get its text in UTF-8 (Latin1_General_100_BIN2_UTF8).
+        SqlType::Json => out.extend_from_slice(&[0xA7, 0xFF, 0xFF, 0x09, 0x04, 0x00, 0x26, 0x00]),
+        other @ SqlType::Other(_) => {
             return Err(SqlError::unsupported(format!("column {} has type {other}", column.name)));
         }
     }
@@ -112,6 +118,109 @@ fn long_type(out: &mut Vec<u8>, token: u8, bytes: u32, collation: Option<Collati
     }
     out.push(1);
     super::token::us_varchar(out, column.table.as_deref().unwrap_or_default());
+}
+
+/// `UDTTYPEINFO` (MS-TDS 2.2.5.5.2): size, database, schema, type, assembly.
+fn clr_type(out: &mut Vec<u8>, name: &str) {
+    out.push(0xF0);
+    out.extend_from_slice(&u16::MAX.to_le_bytes());
+    for part in ["SambaPOS5", "sys", name] {
+        b_varchar(out, part);
+    }
+    super::token::us_varchar(out, "Microsoft.SqlServer.Types, Version=11.0.0.0, Culture=neutral");
+}
+
+/// Appends a row of values that are bytes of the wire already, without their lengths.
+pub(super) fn exact_row(
+    out: &mut Vec<u8>,
+    columns: &[OutColumn],
+    values: &[Option<Cow<'_, [u8]>>],
+) -> Result<(), SqlError> {
+    let layouts: Vec<Layout> = columns.iter().map(Layout::of).collect();
+    let saved: usize =
+        layouts.iter().zip(values).filter(|(_, value)| value.is_none()).map(|(l, _)| l.null_bytes()).sum();
+    let bitmap = columns.len().div_ceil(8);
+    let short = saved > bitmap;
+    out.push(if short { NBCROW } else { ROW });
+    if short {
+        let at = out.len();
+        out.resize(at + bitmap, 0);
+        for (index, _) in values.iter().enumerate().filter(|(_, value)| value.is_none()) {
+            out[at + index / 8] |= 1 << (index % 8);
+        }
+    }
+    for ((layout, column), value) in layouts.iter().zip(columns).zip(values) {
+        let misfit = || SqlError::internal(format!("a value of column {} does not fit its type", column.name));
+        match value {
+            Some(bytes) => layout.put(out, bytes).ok_or_else(misfit)?,
+            None if !column.nullable => return Err(misfit()),
+            None if short => {}
+            None => out.resize(out.len() + layout.null_bytes(), layout.null_byte()),
+        }
+    }
+    Ok(())
+}
+
+/// How the length of a value stands before its bytes.
+#[derive(Clone, Copy)]
+enum Layout {
+    /// Not at all; so many bytes.
+    Fixed(usize),
+    /// In a byte.
+    Byte,
+    /// In four bytes, 0 for NULL.
+    Variant,
+    Long(Space),
+}
+
+impl Layout {
+    fn of(column: &OutColumn) -> Self {
+        let fixed = |bytes| if column.nullable { Layout::Byte } else { Layout::Fixed(bytes) };
+        match &column.sql_type {
+            SqlType::Bit | SqlType::TinyInt => fixed(1),
+            SqlType::SmallInt => fixed(2),
+            SqlType::Int | SqlType::Real | SqlType::SmallMoney | SqlType::SmallDateTime => fixed(4),
+            SqlType::BigInt | SqlType::Float | SqlType::Money | SqlType::DateTime => fixed(8),
+            SqlType::NVarChar { length } | SqlType::VarChar { length } | SqlType::VarBinary { length } => {
+                Layout::Long(Space::of(*length))
+            }
+            SqlType::NChar { .. } | SqlType::Char { .. } | SqlType::Binary { .. } | SqlType::RowVersion => {
+                Layout::Long(Space::Short { pad: 0 })
+            }
+            SqlType::Xml | SqlType::Json | SqlType::Clr(_) => Layout::Long(Space::Plp),
+            SqlType::Text | SqlType::NText | SqlType::Image => Layout::Long(Space::Pointer),
+            SqlType::Variant => Layout::Variant,
+            _ => Layout::Byte,
+        }
+    }
+
+    fn null_bytes(self) -> usize {
+        match self {
+            Layout::Fixed(_) => 0,
+            Layout::Byte => 1,
+            Layout::Variant => 4,
+            Layout::Long(space) => space.null_bytes(),
+        }
+    }
+
+    fn null_byte(self) -> u8 {
+        match self {
+            Layout::Long(Space::Short { .. } | Space::Plp) => 0xFF,
+            _ => 0,
+        }
+    }
+
+    fn put(self, out: &mut Vec<u8>, bytes: &[u8]) -> Option<()> {
+        match self {
+            Layout::Fixed(size) if size != bytes.len() => return None,
+            Layout::Fixed(_) => {}
+            Layout::Byte => out.push(u8::try_from(bytes.len()).ok()?),
+            Layout::Variant => out.extend_from_slice(&u32::try_from(bytes.len()).ok()?.to_le_bytes()),
+            Layout::Long(space) => return long_value(out, bytes, space, b"\0"),
+        }
+        out.extend_from_slice(bytes);
+        Some(())
+    }
 }
 
 /// Bytes of the number of a decimal on the wire, without the sign.

@@ -2,8 +2,8 @@
 //!
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
-//! `rows` (the one place where the driver's rows become Arrow), `types` and `variant` (values, exactly), `live` (reports asked of the till
-//! itself), `failure` (what went wrong, for people).
+//! `rows` (the one place where the driver's rows become Arrow), `types` and `variant` (values, exactly), `fingerprint`
+//! (checksums of rows that stay there), `live` (reports asked of the till itself), `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
@@ -12,6 +12,7 @@ mod browser;
 mod catalog;
 mod connect;
 mod failure;
+mod fingerprint;
 mod live;
 pub mod queries;
 mod read;
@@ -29,7 +30,7 @@ use self::{
     catalog::Catalog,
     session::{Session, integer, text},
 };
-use super::{Presence, RowStream, Source, TableSelection, TillInfo, TradeMark, pattern, secrets};
+use super::{Presence, RowStream, Source, Sums, TableSelection, TillInfo, TradeMark, pattern, secrets};
 use crate::{
     config::TillConfig,
     error::{Error, Kind, Result},
@@ -45,6 +46,8 @@ pub struct SqlServer {
     session: Session,
     /// The tickets table, once the catalog was read; the inner `None` says that there is none.
     tickets: Option<Option<Table>>,
+    /// Which checksums the server can compute, once it was asked.
+    ability: Option<fingerprint::Ability>,
     /// What the catalog gave a person to know.
     notices: Vec<Event>,
 }
@@ -57,7 +60,7 @@ impl SqlServer {
     /// unknown host, refused or no answer (temporary), SQL Browser silent, unknown instance, no such database, encryption
     /// refused, certificate not trusted. `Config` when the certificate authority's file cannot be read.
     pub async fn connect(config: &TillConfig) -> Result<Self> {
-        Ok(Self { session: Session::open(config).await?, tickets: None, notices: Vec::new() })
+        Ok(Self { session: Session::open(config).await?, tickets: None, ability: None, notices: Vec::new() })
     }
 
     async fn catalog(&mut self) -> Result<Catalog> {
@@ -65,6 +68,13 @@ impl SqlServer {
         let is_tickets = |table: &&Table| table.name.schema == "dbo" && table.name.name.eq_ignore_ascii_case(TICKETS);
         self.tickets = Some(catalog.tables.values().find(is_tickets).cloned());
         Ok(catalog)
+    }
+
+    async fn ability(&mut self) -> Result<fingerprint::Ability> {
+        match self.ability {
+            Some(known) => Ok(known),
+            None => Ok(*self.ability.insert(fingerprint::ability(&mut self.session).await?)),
+        }
     }
 
     async fn description(&mut self) -> Result<Row> {
@@ -145,6 +155,15 @@ impl Source for SqlServer {
                 .collect::<Vec<_>>()
                 .join(" "),
         ))
+    }
+
+    async fn prepare_sums(&mut self) -> Result<()> {
+        self.ability().await.map(|_| ())
+    }
+
+    async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        let ability = self.ability().await?;
+        fingerprint::sums(&mut self.session, ability, table, open).await
     }
 
     fn read<'a>(&'a mut self, table: &'a Table, range: KeyRange) -> RowStream<'a> {

@@ -13,6 +13,7 @@ use crate::model::{
     sql_type::SqlType,
     table::{Column, Table},
 };
+use crate::source::sqlserver::variant;
 
 /// Bytes that are hashed in one go where the server takes no more than 8000: what it hashed before goes along.
 const PIECE: u32 = 7_900;
@@ -84,7 +85,17 @@ fn group(key: &str, open: u32) -> String {
 /// `BINARY_CHECKSUM` over all columns that can be compared.
 fn binary_checksum(table: &Table) -> Option<String> {
     let comparable = table.columns.iter().filter(|column| {
-        !matches!(column.sql_type, SqlType::Text | SqlType::NText | SqlType::Image | SqlType::Xml | SqlType::Other(_))
+        !matches!(
+            column.sql_type,
+            SqlType::Text
+                | SqlType::NText
+                | SqlType::Image
+                | SqlType::Xml
+                | SqlType::Json
+                | SqlType::Variant
+                | SqlType::Clr(_)
+                | SqlType::Other(_)
+        )
     });
     let names: Vec<String> = comparable.map(|column| quote(&column.name)).collect();
     (!names.is_empty()).then(|| format!("BINARY_CHECKSUM({})", names.join(", ")))
@@ -152,10 +163,7 @@ fn column_form(column: &Column) -> Option<String> {
         SqlType::Text => sized(&format!("CAST({name} AS varchar(max))"), None),
         SqlType::NText | SqlType::Xml | SqlType::Json => sized(&format!("CAST({name} AS nvarchar(max))"), None),
         SqlType::Image | SqlType::Clr(_) => sized(&format!("CAST({name} AS varbinary(max))"), None),
-        // As it is read: its text names the base type, too.
-        SqlType::Variant => {
-            sized(&format!("CAST({} AS nvarchar(max))", super::super::variant::expression(&name)), None)
-        }
+        SqlType::Variant => sized(&format!("({})", variant::expression(&name)), None),
         SqlType::Other(_) => None,
     }
 }
@@ -168,8 +176,8 @@ mod tests {
     const USUAL: Digest = Digest { binary_checksum: true, any_length: true };
 
     fn table(columns: &[(&str, &str)], key: &[&str]) -> Table {
-        let columns = columns.iter().map(|(name, sql_type)| Column::new(*name, sql_type.parse().unwrap())).collect();
-        Table { key: key.iter().map(ToString::to_string).collect(), ..Table::new(TableName::dbo("T]"), columns) }
+        let column = |(name, sql_type): &(&str, &str)| Column::new(*name, sql_type.parse().unwrap());
+        Table::new(TableName::dbo("T]"), columns.iter().map(column).collect()).with_key(key)
     }
 
     #[test]

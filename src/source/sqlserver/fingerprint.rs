@@ -1,0 +1,229 @@
+//! Checksums of rows that stay on the server (DESIGN D8): asks for them, and finds out what the server can compute.
+//!
+//! What a server has is tried, never concluded from its version. A statement that the server refuses leads to the next form
+//! of it, then to "cannot", so that the table is read in full; a lock, a lost connection or a missing right is an error
+//! as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
+//! transaction.
+
+use arrow::{
+    array::{Array as _, AsArray as _, RecordBatch},
+    datatypes::{Decimal128Type, Int64Type},
+};
+use tiberius::error::Error as Driver;
+
+use super::{
+    failure,
+    queries::fingerprint::{self, Digest},
+    rows::{Rows, Stop},
+    session::{Pauses, Session},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    model::{
+        sql_type::SqlType,
+        table::{Column, Table, TableName},
+    },
+    source::{GroupSum, Sums, TableSums},
+};
+
+/// Errors that are about the table or the moment, not about a function: reading would meet them, too.
+const NOT_A_REFUSAL: [u32; 12] = [207, 208, 229, 230, 262, 300, 701, 916, 1204, 1205, 1222, 3961];
+
+/// What the server can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ability {
+    /// Checksums of this kind.
+    Digest(Digest),
+    /// None that can be trusted.
+    Nothing,
+}
+
+/// Why there is no answer.
+enum Stopped {
+    /// The server does not understand the statement; its words.
+    Refused(String),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// Finds out what the server can compute. Best done outside of a transaction: a refusal may end it.
+///
+/// # Errors
+/// `Source` when the connection breaks.
+pub(super) async fn ability(session: &mut Session) -> Result<Ability> {
+    if !has(session, fingerprint::PROBE_HASHBYTES).await? {
+        return Ok(Ability::Nothing);
+    }
+    Ok(Ability::Digest(Digest {
+        binary_checksum: has(session, fingerprint::PROBE_BINARY_CHECKSUM).await?,
+        any_length: has(session, fingerprint::PROBE_ANY_LENGTH).await?,
+    }))
+}
+
+async fn has(session: &mut Session, probe: &str) -> Result<bool> {
+    let answer = declared("probe", &[("found", SqlType::BigInt)]);
+    match ask(session, probe, &answer, None).await {
+        Ok(_) => Ok(true),
+        Err(Stopped::Refused(_)) => Ok(false),
+        Err(Stopped::Failed(error)) => Err(error),
+    }
+}
+
+/// The sums of a table.
+///
+/// # Errors
+/// `Source`, as for reading it.
+pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table, open: u32) -> Result<Sums> {
+    let Ability::Digest(digest) = ability else {
+        return Ok(Sums::Cannot("the server has no HASHBYTES".into()));
+    };
+    let mut forms = vec![digest];
+    if digest.binary_checksum {
+        forms.push(Digest { binary_checksum: false, ..digest });
+    }
+    let mut refusal = String::new();
+    for digest in forms {
+        let Some(text) = fingerprint::sums(table, open, digest) else {
+            return Ok(Sums::Cannot("a column has a type that is not summed up".into()));
+        };
+        match ask(session, &text, &answer_table(), Some(&table.name)).await {
+            Ok(batches) => {
+                let groups = batches.iter().map(|batch| groups_of(table, batch)).collect::<Result<Vec<_>>>()?.concat();
+                let form = form_of(&text, table);
+                return Ok(Sums::Table(TableSums { checksums: digest.name().into(), form, groups }));
+            }
+            Err(Stopped::Refused(said)) => refusal = said,
+            Err(Stopped::Failed(error)) => return Err(error),
+        }
+    }
+    Ok(Sums::Cannot(format!("the server refused to sum it up ({refusal})")))
+}
+
+/// The statement and the types behind it.
+fn form_of(text: &str, table: &Table) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(text.as_bytes());
+    for column in &table.columns {
+        let collation = column.collation.as_deref().unwrap_or_default();
+        hasher.update(format!("\0{}\0{}\0{collation}", column.name, column.sql_type).as_bytes());
+    }
+    hex::encode(&hasher.finalize().as_bytes()[..16])
+}
+
+/// A table as the answer of a statement.
+fn declared(name: &str, columns: &[(&str, SqlType)]) -> Table {
+    let column = |(name, sql_type): &(&str, SqlType)| Column::new(*name, sql_type.clone());
+    Table::new(TableName::dbo(name), columns.iter().map(column).collect())
+}
+
+fn answer_table() -> Table {
+    let sum = SqlType::Decimal { precision: 38, scale: 0 };
+    let columns = [
+        ("block_group", SqlType::BigInt),
+        ("row_count", SqlType::BigInt),
+        ("lowest", SqlType::BigInt),
+        ("highest", SqlType::BigInt),
+        ("sum1", sum.clone()),
+        ("sum2", sum),
+        ("long_rows", SqlType::BigInt),
+    ];
+    declared("sums", &columns)
+}
+
+fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
+    let odd = || Error::new(Kind::Source, format!("the till's checksums of table {} make no sense", table.name));
+    let column = |name: &str| batch.column_by_name(name).ok_or_else(odd);
+    let whole = |name: &str, row: usize| -> Result<Option<i64>> {
+        let values = column(name)?.as_primitive_opt::<Int64Type>().ok_or_else(odd)?;
+        Ok(values.is_valid(row).then(|| values.value(row)))
+    };
+    let count = |name: &str, row: usize| -> Result<u64> {
+        whole(name, row)?.and_then(|value| u64::try_from(value).ok()).ok_or_else(odd)
+    };
+    let sum = |name: &str, row: usize| -> Result<i128> {
+        let values = column(name)?.as_primitive_opt::<Decimal128Type>().ok_or_else(odd)?;
+        if values.is_valid(row) { Ok(values.value(row)) } else { Err(odd()) }
+    };
+    let group = |row: usize| -> Result<GroupSum> {
+        Ok(GroupSum {
+            group: whole("block_group", row)?.ok_or_else(odd)?,
+            rows: count("row_count", row)?,
+            lowest: whole("lowest", row)?,
+            highest: whole("highest", row)?,
+            sum1: sum("sum1", row)?,
+            sum2: sum("sum2", row)?,
+            long_rows: count("long_rows", row)?,
+        })
+    };
+    (0..batch.num_rows()).map(group).collect()
+}
+
+/// The answer of a statement as rows of `answer`. Repeated while locks are in its way.
+async fn ask(
+    session: &mut Session,
+    text: &str,
+    answer: &Table,
+    table: Option<&TableName>,
+) -> Result<Vec<RecordBatch>, Stopped> {
+    let mut pauses = Pauses::default();
+    loop {
+        let patience = session.patience();
+        let doing = failure::Doing { what: "sum up table", table, rows: 0, patience };
+        let (client, state) = session.parts().await.map_err(Stopped::Failed)?;
+        state.started();
+        let outcome = async {
+            let mut rows = Rows::open(client, text, &[], answer).await?;
+            let mut batches = Vec::new();
+            while let Some(batch) = rows.next(usize::MAX, usize::MAX).await? {
+                batches.push(batch);
+            }
+            Ok::<_, Stop>(batches)
+        }
+        .await;
+        match outcome {
+            Ok(batches) => {
+                state.finished();
+                return Ok(batches);
+            }
+            Err(Stop::Value(error)) => {
+                state.finished();
+                return Err(Stopped::Failed(error));
+            }
+            Err(Stop::Driver(error)) => {
+                state.failed(&error);
+                if failure::lock_was_in_the_way(&error) && state.may_repeat() && pauses.wait().await {
+                    continue;
+                }
+                return Err(match refusal(&error) {
+                    Some(said) => Stopped::Refused(said),
+                    None => Stopped::Failed(failure::statement_failed(error, &doing)),
+                });
+            }
+        }
+    }
+}
+
+/// What the server says when it does not understand a statement.
+fn refusal(error: &Driver) -> Option<String> {
+    match error {
+        Driver::Server(token) if token.class() <= 16 && !NOT_A_REFUSAL.contains(&token.code()) => {
+            Some(format!("error {}", token.code()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_hang_on_the_types_too() {
+        let table = |sql_type: SqlType| declared("T", &[("x", sql_type)]);
+        let (int, bigint) = (table(SqlType::Int), table(SqlType::BigInt));
+        let digest = Digest { binary_checksum: true, any_length: true };
+        let text = |table: &Table| fingerprint::sums(table, 512, digest).unwrap();
+        assert_eq!(text(&int), text(&bigint));
+        assert_ne!(form_of(&text(&int), &int), form_of(&text(&bigint), &bigint));
+    }
+}
