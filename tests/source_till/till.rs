@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use secrecy::SecretString;
 use tillvault::{
     Error,
-    config::{Encryption, TillConfig},
+    config::{Encryption, RateLimit, RowReader, TillConfig},
     demo::{Engine, EngineOptions, Server, ServerOptions},
     model::{
         sql_type::SqlType,
@@ -46,6 +46,8 @@ pub(crate) fn config(server: &Server) -> TillConfig {
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(60),
         browser_port: 1434,
+        reader: RowReader::Auto,
+        rate_limit: RateLimit::default(),
         tables: TableSelection::default(),
     }
 }

@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use secrecy::SecretString;
 use tillvault::{
     Error, Kind,
-    config::{Encryption, TillConfig},
+    config::{Encryption, RateLimit, RowReader, TillConfig},
     model::{
         sql_type::SqlType,
         table::{Column, KeyRange, Table, TableName},
@@ -56,6 +56,8 @@ fn config(port: u16) -> TillConfig {
         connect_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(20),
         browser_port: 1434,
+        reader: RowReader::Auto,
+        rate_limit: RateLimit::default(),
         tables: TableSelection::default(),
     }
 }

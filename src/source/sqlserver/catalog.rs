@@ -10,13 +10,15 @@
 mod details;
 mod kinds;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use arrow::{array::AsArray as _, datatypes::Int64Type};
 use tiberius::Row;
 
 use super::{
     queries::catalog::{self as queries, Views},
-    session::{Session, Value, integer, text},
+    rows::Value,
+    session::{Session, integer, pseudo_table, text},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -120,18 +122,18 @@ pub(super) async fn read(session: &mut Session) -> Result<Catalog> {
 /// `Source` when the till cannot answer.
 pub(super) async fn count(session: &mut Session, table: &TableName) -> Result<Option<u64>> {
     let names = [Value::Text(table.schema.clone()), Value::Text(table.name.clone())];
-    let found = session.ask(DOING, Some(table), queries::IS_THERE, &names).await?;
-    let figure = |rows: &[Row], column: &str| {
-        rows.first()
-            .and_then(|row| integer(row, column))
-            .and_then(|count| u64::try_from(count).ok())
+    let mut figure = async |what, text: &str, values: &[Value]| {
+        let columns = Arc::new(pseudo_table("count", &[("figure", SqlType::BigInt)]));
+        let batch = session.answer(what, Some(table), text, values, &columns).await?;
+        let figure = batch.column(0).as_primitive_opt::<Int64Type>().and_then(|column| column.iter().next().flatten());
+        figure
+            .and_then(|figure| u64::try_from(figure).ok())
             .ok_or_else(|| Error::new(Kind::Source, format!("the till did not count table {table}")).hint("run again"))
     };
-    if figure(&found, "table_count")? == 0 {
+    if figure(DOING, queries::IS_THERE, &names).await? == 0 {
         return Ok(None);
     }
-    let rows = session.ask("count the rows of table", Some(table), &queries::count(table), &[]).await?;
-    figure(&rows, "row_count").map(Some)
+    figure("count the rows of table", &queries::count(table), &[]).await.map(Some)
 }
 
 /// Rows of each table by the server's own book-keeping.

@@ -5,16 +5,18 @@
 //! as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
 //! transaction.
 
+use std::sync::Arc;
+
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{Decimal128Type, Int64Type},
 };
-use tiberius::error::Error as Driver;
 
 use super::{
     failure,
+    fault::Fault,
     queries::fingerprint::{self, Digest},
-    rows::{Rows, Stop},
+    rows::{Question, Stop},
     session::{Pauses, Session},
 };
 use crate::{
@@ -62,7 +64,7 @@ pub(super) async fn ability(session: &mut Session) -> Result<Ability> {
 
 async fn has(session: &mut Session, probe: &str) -> Result<bool> {
     let answer = declared("probe", &[("found", SqlType::BigInt)]);
-    match ask(session, probe, &answer, None).await {
+    match ask(session, probe, answer, None).await {
         Ok(_) => Ok(true),
         Err(Stopped::Refused(_)) => Ok(false),
         Err(Stopped::Failed(error)) => Err(error),
@@ -86,7 +88,7 @@ pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table,
         let Some(text) = fingerprint::sums(table, open, digest) else {
             return Ok(Sums::Cannot("a column has a type that is not summed up".into()));
         };
-        match ask(session, &text, &answer_table(), Some(&table.name)).await {
+        match ask(session, &text, answer_table(), Some(&table.name)).await {
             Ok(batches) => {
                 let groups = batches.iter().map(|batch| groups_of(table, batch)).collect::<Result<Vec<_>>>()?.concat();
                 let form = form_of(&text, table);
@@ -162,17 +164,19 @@ fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
 async fn ask(
     session: &mut Session,
     text: &str,
-    answer: &Table,
+    answer: Table,
     table: Option<&TableName>,
 ) -> Result<Vec<RecordBatch>, Stopped> {
+    let columns = Arc::new(answer);
+    let question = Question { text, values: &[], columns: &columns, raw_text: false };
     let mut pauses = Pauses::default();
     loop {
         let patience = session.patience();
         let doing = failure::Doing { what: "sum up table", table, rows: 0, patience };
-        let (client, state) = session.parts().await.map_err(Stopped::Failed)?;
+        let (connection, state) = session.parts().await.map_err(Stopped::Failed)?;
         state.started();
         let outcome = async {
-            let mut rows = Rows::open(client, text, &[], answer).await?;
+            let mut rows = connection.rows(&question).await?;
             let mut batches = Vec::new();
             while let Some(batch) = rows.next(usize::MAX, usize::MAX).await? {
                 batches.push(batch);
@@ -189,14 +193,14 @@ async fn ask(
                 state.finished();
                 return Err(Stopped::Failed(error));
             }
-            Err(Stop::Driver(error)) => {
-                state.failed(&error);
-                if failure::lock_was_in_the_way(&error) && state.may_repeat() && pauses.wait().await {
+            Err(Stop::Fault(fault)) => {
+                state.failed(&fault);
+                if fault.lock_was_in_the_way() && state.may_repeat() && pauses.wait().await {
                     continue;
                 }
-                return Err(match refusal(&error) {
+                return Err(match refusal(&fault) {
                     Some(said) => Stopped::Refused(said),
-                    None => Stopped::Failed(failure::statement_failed(error, &doing)),
+                    None => Stopped::Failed(state.error(&fault, &doing)),
                 });
             }
         }
@@ -204,10 +208,10 @@ async fn ask(
 }
 
 /// What the server says when it does not understand a statement.
-fn refusal(error: &Driver) -> Option<String> {
-    match error {
-        Driver::Server(token) if token.class() <= 16 && !NOT_A_REFUSAL.contains(&token.code()) => {
-            Some(format!("error {}", token.code()))
+fn refusal(fault: &Fault) -> Option<String> {
+    match fault {
+        Fault::Server { number, class: ..=16, .. } if !NOT_A_REFUSAL.contains(number) => {
+            Some(format!("error {number}"))
         }
         _ => None,
     }
