@@ -309,8 +309,11 @@ impl Session {
                 return Err(Error::new(Kind::Bug, format!("cannot {what} on the reading connection")));
             };
             state.started();
-            let outcome = async { statement(text, values).query(client).await?.into_first_result().await }.await;
-            match outcome.map_err(Fault::from) {
+            let outcome = async { statement(text, values).query(client).await?.into_results().await }.await;
+            let first = |results: Vec<Vec<Row>>| results.into_iter().next();
+            // No rows is an answer, but only with columns.
+            let without_columns = || Fault::NotUnderstood("the answer has no columns".to_owned());
+            match outcome.map_err(Fault::from).and_then(|results| first(results).ok_or_else(without_columns)) {
                 Ok(rows) => {
                     state.finished();
                     return Ok(rows);
