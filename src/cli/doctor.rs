@@ -59,7 +59,7 @@ impl DoctorArgs {
 }
 
 pub(super) async fn run(args: &DoctorArgs, context: &Context) -> Result<Rendered> {
-    let diagnosis = doctor(context.config.as_deref(), &args.parts()).await;
+    let diagnosis = Box::pin(doctor(context.config.as_deref(), &args.parts())).await;
     Ok(Rendered::new(&diagnosis, text(&diagnosis))?.with_code(diagnosis.exit_code()))
 }
 

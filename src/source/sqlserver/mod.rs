@@ -115,7 +115,7 @@ impl SqlServer {
     async fn ability(&mut self) -> Result<fingerprint::Ability> {
         match self.ability {
             Some(known) => Ok(known),
-            None => Ok(*self.ability.insert(fingerprint::ability(&mut self.session).await?)),
+            None => Ok(*self.ability.insert(fingerprint::ability(&mut *self.reading.lock().await).await?)),
         }
     }
 
