@@ -243,7 +243,7 @@ GROUP BY s.name, t.name";
 /// How many base tables have the schema `@P1` and the name `@P2`: 1 or 0. Asked again inside the read transaction when a
 /// table is not in the catalog's list any more.
 pub const IS_THERE: &str = "\
-SELECT COUNT_BIG(*) AS table_count \
+SELECT COUNT_BIG(*) AS figure \
 FROM sys.tables AS t \
 INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
 WHERE s.name = @P1 AND t.name = @P2";
@@ -251,7 +251,7 @@ WHERE s.name = @P1 AND t.name = @P2";
 /// The rows of a table, counted.
 #[must_use]
 pub fn count(table: &crate::model::table::TableName) -> String {
-    format!("SELECT COUNT_BIG(*) AS row_count FROM {}", super::quote_table(table))
+    format!("SELECT COUNT_BIG(*) AS figure FROM {}", super::quote_table(table))
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn names_are_quoted_and_values_are_parameters() {
         let odd = crate::model::table::TableName { schema: "a]b".into(), name: "c'd".into() };
-        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS row_count FROM [a]]b].[c'd]");
+        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS figure FROM [a]]b].[c'd]");
         assert!(IS_THERE.contains("@P1") && IS_THERE.contains("@P2"));
     }
 }
