@@ -7,6 +7,7 @@
 //! Promises: a statement outside the supported part of T-SQL is refused with an error, never answered differently from a
 //! real server on purpose; nothing in here writes to the tables on behalf of a client.
 
+mod about;
 pub(super) mod batch;
 mod binary;
 mod catalog;
@@ -16,8 +17,10 @@ mod constant;
 mod convert;
 pub(super) mod exact;
 mod expression;
+mod freeze;
 mod functions;
 mod native;
+mod page;
 mod select;
 mod translate;
 mod typing;
@@ -41,7 +44,10 @@ use crate::{
     },
 };
 
+pub use about::About;
 pub use exact::{ExactCell, ExactTable};
+pub(super) use freeze::Frozen;
+pub(super) use page::Page;
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -63,6 +69,8 @@ pub struct EngineOptions {
     pub unmask: bool,
     /// Functions this server does not have, in upper case: calling one is error 195, as on old servers and on Babelfish.
     pub missing_functions: Vec<String>,
+    /// What the server says of rights and states.
+    pub about: About,
 }
 
 impl Default for EngineOptions {
@@ -76,6 +84,7 @@ impl Default for EngineOptions {
             allow_snapshot_isolation: false,
             unmask: true,
             missing_functions: Vec::new(),
+            about: About::default(),
         }
     }
 }
@@ -88,6 +97,7 @@ pub struct Engine {
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
+    frost: freeze::Frost,
 }
 
 impl Engine {
@@ -110,18 +120,48 @@ impl Engine {
             tables: RwLock::default(),
             exact: Mutex::default(),
             clock: Mutex::new(None),
+            frost: freeze::Frost::default(),
         };
         engine.add(&catalog::tables(engine.major_version()))?;
+        engine.add(&about::tables())?;
         engine.add(tables)?;
         engine.describe()?;
         Ok(Arc::new(engine))
     }
 
-    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`.
+    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`. A frozen engine thaws.
     ///
     /// # Errors
     /// [`Kind::Bug`] when `DuckDB` refuses.
     pub fn connection(&self) -> Result<Connection> {
+        self.thaw();
+        self.reading_connection()
+    }
+
+    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, so that the
+    /// till is faster than its clients. Whoever still holds a connection must not write; asking for a new one thaws.
+    pub fn freeze(&self) {
+        self.frost.set(&[]);
+    }
+
+    /// Freezes, and serves the rows of some tables several times over: their leading key goes on where it ended, all other
+    /// values are repeated. Such a table can be read in key order only; other statements on it are refused.
+    pub fn freeze_repeating(&self, tables: &[(&str, u64)]) {
+        self.frost.set(tables);
+    }
+
+    /// Takes back [`Engine::freeze`].
+    pub fn thaw(&self) {
+        self.frost.lift();
+    }
+
+    /// How the engine is frozen, if it is.
+    pub(super) fn frozen(&self) -> Option<Frozen> {
+        self.frost.get()
+    }
+
+    /// A connection that only reads.
+    pub(super) fn reading_connection(&self) -> Result<Connection> {
         let connection = self.root().try_clone().or_fail(Kind::Bug, || "cannot connect to the demo till's database")?;
         Ok(connection)
     }
@@ -131,6 +171,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Bug`] when there is such a table already.
     pub fn add_table(&self, table: &Table) -> Result<()> {
+        self.thaw();
         self.add(std::slice::from_ref(table))?;
         self.describe()
     }
@@ -158,6 +199,9 @@ impl Engine {
 
     /// The table of that schema and name, whatever their case; in their case alone where the database is case-sensitive.
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<Arc<Table>> {
+        if self.options.about.lacks_view(schema, name) {
+            return None;
+        }
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         tables.get(&self.lookup_key(schema, name)).cloned()
     }
@@ -225,7 +269,7 @@ impl Engine {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }
-            if !catalog::is_view(table) {
+            if !catalog::is_view(table) && !about::is_view(table) {
                 schema::create_tables(&self.root(), &[stored])?;
             }
             known.insert(key, Arc::new(table.clone()));
@@ -238,7 +282,9 @@ impl Engine {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let script =
             catalog::script(tables.values(), &self.options, self.major_version(), |table| self.place(&table.name));
-        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")
+        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")?;
+        let about = about::script(&self.options);
+        self.root().execute_batch(&about).or_fail(Kind::Bug, || "cannot make the demo till's views of sizes")
     }
 }
 

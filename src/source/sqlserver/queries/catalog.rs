@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn names_are_quoted_and_values_are_parameters() {
         let odd = crate::model::table::TableName { schema: "a]b".into(), name: "c'd".into() };
-        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS row_count FROM [a]]b].[c'd]");
+        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS figure FROM [a]]b].[c'd]");
         assert!(IS_THERE.contains("@P1") && IS_THERE.contains("@P2"));
     }
 }
