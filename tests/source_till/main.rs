@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "part of a test")]
 
 mod faults;
+mod readers;
 mod till;
 mod types;
 

@@ -161,22 +161,32 @@ pub(crate) fn done() -> Vec<u8> {
 }
 
 /// What a server tells of the session at sign-in: the database, its collation, the size of a packet.
-fn environment() -> Vec<u8> {
+fn environment(packet_size: bool) -> Vec<u8> {
     let change = |kind: u8, value: Vec<u8>| {
         let body = [vec![kind], value].concat();
         [vec![0xE3], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body].concat()
     };
+    let size = change(4, [short_text("4096"), short_text("4096")].concat());
     [
         change(1, [short_text("SambaPOS5"), vec![0]].concat()),
         change(7, vec![5, 9, 4, 0xD0, 0, 0x34, 0]),
-        change(4, [short_text("4096"), short_text("4096")].concat()),
+        if packet_size { size } else { Vec::new() },
     ]
     .concat()
 }
 
 pub(crate) fn login_ack() -> Vec<u8> {
+    signed_in(true)
+}
+
+pub(crate) fn login_without_packet_size() -> Vec<u8> {
+    signed_in(false)
+}
+
+fn signed_in(packet_size: bool) -> Vec<u8> {
     let body = [vec![1, 0x74, 0, 0, 4], short_text("Microsoft SQL Server"), vec![14, 0, 3, 0xE8]].concat();
-    [vec![0xAD], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body, environment(), done()].concat()
+    [vec![0xAD], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body, environment(packet_size), done()]
+        .concat()
 }
 
 pub(crate) fn error(number: u32, class: u8, message: &str) -> Vec<u8> {
