@@ -39,7 +39,7 @@ pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> 
     let config = context.config()?;
     let archive = context.archive(&config)?;
     let options = args.options.options(&config, true)?;
-    let mut till = SqlServer::connect(config.till()?).await?;
+    let mut till = SqlServer::connect(config.till()?).await?.reporting_to(context.observer());
     rendered(&nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rend
     let config = context.config()?;
     let archive = context.archive(&config)?;
     let options = args.options.options(&config, false)?;
-    let mut till = SqlServer::connect(config.till()?).await?;
+    let mut till = SqlServer::connect(config.till()?).await?.reporting_to(context.observer());
     rendered(&nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 

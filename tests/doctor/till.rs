@@ -29,6 +29,7 @@ fn a_till_that_is_fine_is_told_so_and_nothing_is_left_open() {
     said.has("sambapos", "ok", &["version 5"]);
     said.has("edition", "ok", &["10 GB", "72 MB, 0 %"]);
     said.has("consistency", "ok", &["one moment"]);
+    said.has("quick", "ok", &["quick snapshots are possible", "CHECKSUM"]);
     said.has("encryption", "ok", &["nothing is encrypted"]);
     said.has("size", "ok", &["the largest:", "rows)"]);
     // It asks, and never tries: no statement that could change anything is sent.
@@ -64,6 +65,7 @@ fn the_checks_have_stable_names() {
             "secrets",
             "reading",
             "rights",
+            "quick",
             "size",
             "first_run",
             "folder",
@@ -244,7 +246,9 @@ fn a_server_that_lacks_functions_answers_the_rest() {
     });
     options.engine.version = "12.0.2000.8".into();
     options.engine.missing_functions =
-        ["IS_SRVROLEMEMBER", "HAS_PERMS_BY_NAME", "DATABASEPROPERTYEX", "SYSUTCDATETIME"].map(String::from).to_vec();
+        ["IS_SRVROLEMEMBER", "HAS_PERMS_BY_NAME", "DATABASEPROPERTYEX", "SYSUTCDATETIME", "HASHBYTES"]
+            .map(String::from)
+            .to_vec();
     let site = site(options);
     let said = Said::by(&site, &["--till"]);
     said.has("version", "ok", &["Babelfish for PostgreSQL"]);
@@ -252,6 +256,7 @@ fn a_server_that_lacks_functions_answers_the_rest() {
     said.has("reading", "unknown", &["HAS_PERMS_BY_NAME"]);
     said.has("rights", "unknown", &["not known whether tillvault may do more"]);
     said.has("size", "unknown", &["sys.partitions"]);
+    said.has("quick", "ok", &["not possible"]);
     said.has("clock", "ok", &[]).has("login", "ok", &[]).has("tables", "ok", &["83 tables"]);
     assert_eq!(said.code, 0, "{:?}", said.not_ok());
 }
@@ -267,6 +272,7 @@ fn every_question_stands_alone() {
         ("used_pages", "size"),
         ("sysdatetime", "clock"),
         ("top (1) convert", "activity"),
+        ("hashbytes", "quick"),
         ("suser_sname() as nvarchar(256)) as login_name, cast(user_name", "login"),
     ] {
         site.till.faults().clear();

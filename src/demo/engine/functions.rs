@@ -202,6 +202,20 @@ impl Translator<'_> {
             ("TYPE_NAME", [id]) => {
                 Typed::value(format!("(SELECT name FROM sys.types WHERE user_type_id = {})", id.sql), sysname())
             }
+            ("HAS_PERMS_BY_NAME", [_, class, right])
+                if right.constant.as_deref().is_some_and(|right| right.eq_ignore_ascii_case("UNMASK")) =>
+            {
+                // Known for a database since version 13, for a table since 16.
+                let table = class.constant.as_deref().is_some_and(|class| class.eq_ignore_ascii_case("OBJECT"));
+                let known = self.context.engine.major_version() >= if table { 16 } else { 13 };
+                let answer = i32::from(options.unmask).to_string();
+                Typed::value(if known { answer } else { "NULL".into() }, SqlType::Int)
+            }
+            ("QUOTENAME", [name]) => {
+                let name = as_text(name)?;
+                let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
+                Typed::value(sql, text_type(true, Some(258)))
+            }
             ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::value("1", SqlType::Int),
             ("QUOTENAME", [name]) => {
                 let name = as_text(name)?;

@@ -41,15 +41,38 @@ pub(super) struct Endpoint {
 /// # Errors
 /// `Source` or `Credentials`; each cause has its own message.
 pub(super) async fn connect(config: &TillConfig) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    let (host, instance) = split_host(&config.host);
+    let addresses = resolve(host, deadline).await?;
+    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
+    finish(config, host, address, stream, deadline).await
+}
+
+/// [`connect`] to where the till was found before: nobody is asked for the address again while it answers there.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_again(config: &TillConfig, at: &Endpoint) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    match open_tcp(&at.host, at.address, deadline).await {
+        Ok(stream) => finish(config, &at.host, at.address, stream, deadline).await,
+        Err(_) => connect(config).await,
+    }
+}
+
+/// Signs in on a connection that has been made.
+async fn finish(
+    config: &TillConfig,
+    host: &str,
+    address: SocketAddr,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<(Client, Endpoint)> {
     let level = match config.encryption {
         Encryption::Off => EncryptionLevel::NotSupported,
         Encryption::On => EncryptionLevel::On,
         Encryption::Required => EncryptionLevel::Required,
     };
-    let deadline = Instant::now() + config.connect_timeout;
-    let (host, instance) = split_host(&config.host);
-    let addresses = resolve(host, deadline).await?;
-    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
     let spelled = format!("{host}:{}", address.port());
     let endpoint = |encrypted| Endpoint { host: host.to_owned(), address, encrypted };
     match sign_in(config, host, level, stream, deadline).await? {

@@ -37,9 +37,9 @@ fn compare(clock: &ClockFacts, zone: &TimeZone, named: Option<&str>) -> Check {
     let seconds = ahead.unsigned_abs().as_secs();
     let off = words::time(Duration::from_secs(if seconds > 600 { (seconds + 30) / 60 * 60 } else { seconds }));
     let direction = if ahead.is_negative() { "behind" } else { "ahead of" };
-    let quarters = ahead.as_secs().unsigned_abs() as i64;
-    let nearest = (quarters + QUARTER / 2) / QUARTER * QUARTER;
-    let by_zone = nearest > 0 && nearest <= 26 * 3600 && (quarters - nearest).abs() < NOTABLE.as_secs();
+    let off_by = ahead.abs().as_secs();
+    let nearest = (off_by + QUARTER / 2) / QUARTER * QUARTER;
+    let by_zone = nearest > 0 && nearest <= 26 * 3600 && (off_by - nearest).abs() < NOTABLE.as_secs();
     let utc_is_right = clock.utc_ahead.map(|utc| SignedDuration::from_millis(utc).abs() < NOTABLE);
     let an_hour = nearest == 3600;
     let zone_fix = format!(

@@ -72,6 +72,7 @@ fn judge(config: &Config, settings: &TillConfig, found: &Examination, checks: &m
         }
     }
     checks.push(rights::beyond_reading(settings, found));
+    checks.push(server::quick(found));
 }
 
 /// The size of it all, and what a full run may take.

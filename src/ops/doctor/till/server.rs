@@ -231,6 +231,18 @@ fn isolation(database: &DatabaseFacts) -> Check {
         .with_statements(vec![statements::allow_snapshots(&database.name)])
 }
 
+/// Whether the server can say which rows changed.
+pub(super) fn quick(found: &Examination) -> Check {
+    on("quick", &found.checksums, |checksums| {
+        let message = match checksums {
+            Some(checksums) => format!("quick snapshots are possible: the server computes checksums ({checksums})"),
+            None => "quick snapshots are not possible, the server lacks the functions: every run reads everything"
+                .to_owned(),
+        };
+        Check::ok(Part::Till, "quick", message)
+    })
+}
+
 /// The connection, as both sides see it.
 pub(super) fn connection(found: &Examination) -> Check {
     on("connection", &found.round_trip, |trip| {

@@ -31,7 +31,7 @@ pub(super) fn checks(settings: &TillConfig, reach: &Reach) -> Vec<Check> {
     }
     match &reach.tcp {
         Some(Ok(address)) => {
-            checks.push(Check::ok(Part::Till, "port", format!("port {} takes connections", address.port())))
+            checks.push(Check::ok(Part::Till, "port", format!("port {} takes connections", address.port())));
         }
         Some(Err(error)) => checks.push(failed("port", error).with_fix(port_fix(settings, error))),
         None => {}

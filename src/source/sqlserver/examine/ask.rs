@@ -14,6 +14,7 @@ use crate::{
     model::table::{Table, TableName},
     source::sqlserver::{
         catalog,
+        fingerprint::{self, Ability},
         queries::examine as queries,
         session::{Session, integer, text},
     },
@@ -56,6 +57,7 @@ pub(super) async fn everything(session: &mut Session, patience: Duration) -> Exa
         file_bytes: asked.number(queries::FILE_PAGES, "pages").await.and_then(bytes_of_pages),
         schema_version: asked.schema_version(seen).await,
         newest_ticket: asked.newest_ticket(seen).await,
+        checksums: asked.checksums().await,
         tables,
         about_tables,
     }
@@ -236,6 +238,15 @@ impl Asked<'_> {
         };
         let rows = self.ask(&queries::newest_moment(&table.name, date, key)).await?;
         Ok(rows.first().and_then(|row| text(row, "moment")).and_then(|text| text.parse().ok()))
+    }
+
+    async fn checksums(&mut self) -> Answer<Option<String>> {
+        let ability =
+            in_time(self.deadline, fingerprint::ability(self.session)).await.map_err(|error| refused(&error))?;
+        Ok(match ability {
+            Ability::Digest(digest) => Some(digest.name().to_owned()),
+            Ability::Nothing => None,
+        })
     }
 }
 

@@ -119,7 +119,7 @@ pub struct OtherDatabase {
 pub struct Examination {
     /// The server.
     pub server: Answer<ServerFacts>,
-    /// Whether it is a LocalDB.
+    /// Whether it is a `LocalDB`.
     pub local_db: Answer<bool>,
     /// The login, and the user in the database.
     pub who: Answer<(String, String)>,
@@ -155,6 +155,8 @@ pub struct Examination {
     pub schema_version: Answer<Option<String>>,
     /// When the newest ticket was made; `None` without tickets.
     pub newest_ticket: Answer<Option<DateTime>>,
+    /// Checksums the server can compute for quick snapshots; `None` when there are none to be trusted.
+    pub checksums: Answer<Option<String>>,
 }
 
 /// Signs in and asks everything, the sample apart.

@@ -14,7 +14,7 @@ CAST(SERVERPROPERTY(N'Edition') AS nvarchar(128)) AS edition, \
 CAST(@@SERVERNAME AS nvarchar(256)) AS server_name, \
 CAST(@@VERSION AS nvarchar(300)) AS version_text";
 
-/// Whether the server is a LocalDB: 1 or 0; NULL where that is not known.
+/// Whether the server is a `LocalDB`: 1 or 0; NULL where that is not known.
 pub const LOCAL_DB: &str = "SELECT CAST(SERVERPROPERTY(N'IsLocalDB') AS int) AS is_local_db";
 
 /// By which names the server knows us: the login, and the user in the database.
