@@ -216,12 +216,6 @@ impl Translator<'_> {
                 let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
                 Typed::value(sql, text_type(true, Some(258)))
             }
-            ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::value("1", SqlType::Int),
-            ("QUOTENAME", [name]) => {
-                let name = as_text(name)?;
-                let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
-                Typed::value(sql, text_type(true, Some(258)))
-            }
             ("LEN", [value]) => {
                 let value = as_text(value)?;
                 Typed::value(format!("tsql_units(rtrim({}, ' '))", value.sql), length_type(&value)?)
