@@ -94,14 +94,17 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
             user = super::queries::quote(username)
         ))
         .caused_by(cause),
-        _ => not_ready(number, fault).unwrap_or_else(|| {
-            Error::new(Kind::Source, format!("the till at {endpoint} refused the connection")).caused_by(cause)
+        _ => not_ready(number, fault, &format!("cannot sign in at {endpoint}")).unwrap_or_else(|| {
+            Error::new(Kind::Source, format!("the till at {endpoint} refused the connection"))
+                .hint("the server's reason follows")
+                .caused_by(cause)
         }),
     }
 }
 
-/// Errors that say that the server or database is not in a state to answer, and will be later.
-fn not_ready(number: u32, fault: &Fault) -> Option<Error> {
+/// Errors that say that the server or database is not in a state to answer, and will be later. `object` is what could not be
+/// done.
+fn not_ready(number: u32, fault: &Fault, object: &str) -> Option<Error> {
     let (message, hint) = match number {
         921 | 922 | 927 | 942 | 945 | 952 | 5030 => (
             "the till's database is not available now",
@@ -115,6 +118,7 @@ fn not_ready(number: u32, fault: &Fault) -> Option<Error> {
         }
         _ => return None,
     };
+    let message = format!("{object}: {message}");
     Some(Error::new(Kind::Source, message).hint(hint).caused_by(fault.to_string()).temporary())
 }
 
@@ -173,7 +177,7 @@ fn statement_refused(number: u32, fault: &Fault, doing: &Doing<'_>) -> Error {
         LOCK_TIMEOUT => error("the till held a lock for too long").hint("try again later").temporary(),
         3952 => error("the database does not allow snapshot isolation any more").hint("run again").temporary(),
         3960 | 3961 => error("the table was changed during the read transaction").hint("run again").temporary(),
-        _ => not_ready(number, fault).unwrap_or_else(|| other_refusal(fault, doing)),
+        _ => not_ready(number, fault, &doing.object()).unwrap_or_else(|| other_refusal(fault, doing)),
     }
 }
 
@@ -188,7 +192,10 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     let said = fault.to_string();
     let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said.clone());
     if fault.breaks_connection() {
-        Error::new(Kind::Source, lost(doing)).caused_by(said).temporary()
+        Error::new(Kind::Source, lost(doing))
+            .hint("the server ended the connection, for the reason that follows: try again later")
+            .caused_by(said)
+            .temporary()
     } else if is_postgres_lock(&said) {
         error("the till held a lock for too long").hint("try again later").temporary()
     } else if said.contains("permission denied for ") {
