@@ -106,7 +106,11 @@ async fn a_live_till_is_read_all_the_way() {
     let config = if named.starts_with("mssql://") {
         settings(&named, folder.path())
     } else {
-        Config { archive: folder.path().join("none"), remotes: vec![], ..Config::load(Some(Path::new(&named))).unwrap() }
+        Config {
+            archive: folder.path().join("none"),
+            remotes: vec![],
+            ..Config::load(Some(Path::new(&named))).unwrap()
+        }
     };
     goes_all_the_way(&config, folder.path()).await;
 }
