@@ -66,17 +66,16 @@ impl Bench {
             read(&mut till, &self.table, KeyRange::ALL).await
         };
         let outcome = tokio::time::timeout(limit, reading).await.unwrap_or_else(|_| panic!("{what}: hangs"));
-        assert!(self.server.faults().are_spent(), "{what}: did not happen");
+        let happened = self.server.faults().are_spent();
+        self.server.faults().clear();
         match outcome {
             Ok(rows) => {
-                assert!(
-                    rows == self.rows,
-                    "{what}: {} rows of {}, or other values",
-                    rows.num_rows(),
-                    self.rows.num_rows()
-                );
-                Ok(())
+                assert!(happened, "{what}: did not happen");
+                assert_eq!(rows.num_rows(), self.rows.num_rows(), "{what}");
+                Ok(rows == self.rows)
             }
+            // A busy machine may take longer than the little patience here before it comes to the fault.
+            Err(error) if !happened => Err(error),
             Err(error) => {
                 speaks_plainly(what, &error);
                 assert!(error.message().contains(&self.table.name.name), "{what}: {error}");
