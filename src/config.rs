@@ -4,6 +4,7 @@
 //! name, is held as [`SecretString`] and never printed; relative paths are relative to the settings file's folder.
 //! This is the only module that reads the environment.
 
+mod files;
 mod forget;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     source::TableSelection,
 };
 
+pub use files::{SettingsFiles, files};
 pub use forget::{ForgetConfig, PruneConfig};
 
 /// Name of the settings file.

@@ -17,16 +17,12 @@ use arrow::{
     error::ArrowError,
 };
 
-use super::{
-    types::{self, Cell, Refusal},
-    variant,
-};
+use super::types::{self, Cell, Refusal};
 use crate::{
     error::{Error, Kind, OrFail as _, Result},
     model::{
         sql_type::SqlType,
         table::{Column, Table},
-        text,
     },
 };
 
@@ -281,20 +277,14 @@ impl TextBuilder {
     fn append(&mut self, declared: &SqlType, cell: Cell<'_>) -> Result<usize, Refusal> {
         let before = self.values.len();
         match cell {
-            Cell::Utf16(bytes) => text::push_utf16le(bytes, &mut self.values)
-                .map_err(|_| "the text ends in the middle of a character".to_owned())?,
-            Cell::Text(text) => self.values.push_str(&text::escaped(text)),
+            Cell::Utf16(bytes) => types::push_utf16(declared, bytes, &mut self.values)?,
+            Cell::Text(text) => types::push_text(declared, text, &mut self.values)?,
             Cell::Guid(value) => self.values.push_str(&types::guid(value)),
             Cell::DateTime2(days, clock) => self.values.push_str(&types::datetime2_text(days, clock)?),
             Cell::DateTimeOffset(days, clock, offset) => {
                 self.values.push_str(&types::datetimeoffset_text(days, clock, offset)?);
             }
             other => return Err(other_type(other)),
-        }
-        if *declared == SqlType::Variant {
-            let kept = variant::decode(&self.values[before..])?;
-            self.values.truncate(before);
-            self.values.push_str(&kept);
         }
         check_total(self.values.len(), 0)?;
         self.offsets.push(i32::try_from(self.values.len()).unwrap_or(i32::MAX));
@@ -325,8 +315,7 @@ mod tests {
             nullable: *nullable,
             ..Column::new(*name, sql_type.clone())
         };
-        let name = crate::model::table::TableName::dbo("Odd");
-        Arc::new(Table { key: vec!["Id".into()], ..Table::new(name, columns.iter().map(column).collect()) })
+        Arc::new(Table::new(crate::model::table::TableName::dbo("Odd"), columns.iter().map(column).collect()))
     }
 
     #[test]
@@ -367,7 +356,7 @@ mod tests {
             assert_eq!(batch.column(0).null_count(), 1);
         }
         assert!(writer.put(0, Cell::Bytes(&[0x3D, 0])).is_err());
-        let error = writer.put(0, Cell::Utf16(&[0x3D])).unwrap_err();
+        let error = writer.put(0, Cell::Utf16(&[0x3D, 0xD8, 0x41])).unwrap_err();
         assert_eq!(error.message(), "cannot keep a value of table Odd, column T (nvarchar(max))");
     }
 }

@@ -41,15 +41,38 @@ pub(super) struct Endpoint {
 /// # Errors
 /// `Source` or `Credentials`; each cause has its own message.
 pub(super) async fn connect(config: &TillConfig) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    let (host, instance) = split_host(&config.host);
+    let addresses = resolve(host, deadline).await?;
+    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
+    finish(config, host, address, stream, deadline).await
+}
+
+/// [`connect`] to where the till was found before: nobody is asked for the address again while it answers there.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_again(config: &TillConfig, at: &Endpoint) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    match open_tcp(&at.host, at.address, deadline).await {
+        Ok(stream) => finish(config, &at.host, at.address, stream, deadline).await,
+        Err(_) => connect(config).await,
+    }
+}
+
+/// Signs in on a connection that has been made.
+async fn finish(
+    config: &TillConfig,
+    host: &str,
+    address: SocketAddr,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<(Client, Endpoint)> {
     let level = match config.encryption {
         Encryption::Off => EncryptionLevel::NotSupported,
         Encryption::On => EncryptionLevel::On,
         Encryption::Required => EncryptionLevel::Required,
     };
-    let deadline = Instant::now() + config.connect_timeout;
-    let (host, instance) = split_host(&config.host);
-    let addresses = resolve(host, deadline).await?;
-    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
     let spelled = format!("{host}:{}", address.port());
     let endpoint = |encrypted| Endpoint { host: host.to_owned(), address, encrypted };
     match sign_in(config, host, level, stream, deadline).await? {
@@ -67,7 +90,7 @@ pub(super) async fn connect(config: &TillConfig) -> Result<(Client, Endpoint)> {
 }
 
 /// `HOST\INSTANCE` as its parts. A dot or `(local)` is this machine, as SQL Server's own tools have it.
-fn split_host(host: &str) -> (&str, Option<&str>) {
+pub(super) fn split_host(host: &str) -> (&str, Option<&str>) {
     let (host, instance) = match host.trim().split_once('\\') {
         Some((host, instance)) => (host.trim(), Some(instance.trim()).filter(|name| !name.is_empty())),
         None => (host.trim(), None),
@@ -75,7 +98,7 @@ fn split_host(host: &str) -> (&str, Option<&str>) {
     if host == "." || host.eq_ignore_ascii_case("(local)") { ("localhost", instance) } else { (host, instance) }
 }
 
-async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
+pub(super) async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
     let unknown = || {
         Error::new(Kind::Source, format!("the till's host name {host} is not known"))
             .hint("check sambapos_db_host and this machine's DNS; an IP address works, too")
@@ -123,7 +146,7 @@ async fn open(
     Err(first.unwrap_or_else(|| Error::new(Kind::Source, format!("the till's host {host} has no address"))))
 }
 
-async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
+pub(super) async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
     let port = address.port();
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,

@@ -13,17 +13,15 @@ use arrow::{
 };
 
 use super::{
-    failure,
     fault::Fault,
     queries::fingerprint::{self, Digest},
-    rows::{Question, Stop},
-    session::{Pauses, Session},
+    session::{Session, pseudo_table},
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         sql_type::SqlType,
-        table::{Column, Table, TableName},
+        table::{Table, TableName},
     },
     source::{GroupSum, Sums, TableSums},
 };
@@ -63,7 +61,7 @@ pub(super) async fn ability(session: &mut Session) -> Result<Ability> {
 }
 
 async fn has(session: &mut Session, probe: &str) -> Result<bool> {
-    let answer = declared("probe", &[("found", SqlType::BigInt)]);
+    let answer = pseudo_table("probe", &[("found", SqlType::BigInt)]);
     match ask(session, probe, answer, None).await {
         Ok(_) => Ok(true),
         Err(Stopped::Refused(_)) => Ok(false),
@@ -89,8 +87,8 @@ pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table,
             return Ok(Sums::Cannot("a column has a type that is not summed up".into()));
         };
         match ask(session, &text, answer_table(), Some(&table.name)).await {
-            Ok(batches) => {
-                let groups = batches.iter().map(|batch| groups_of(table, batch)).collect::<Result<Vec<_>>>()?.concat();
+            Ok(batch) => {
+                let groups = groups_of(table, &batch)?;
                 let form = form_of(&text, table);
                 return Ok(Sums::Table(TableSums { checksums: digest.name().into(), form, groups }));
             }
@@ -112,12 +110,6 @@ fn form_of(text: &str, table: &Table) -> String {
     hex::encode(&hasher.finalize().as_bytes()[..16])
 }
 
-/// A table as the answer of a statement.
-fn declared(name: &str, columns: &[(&str, SqlType)]) -> Table {
-    let column = |(name, sql_type): &(&str, SqlType)| Column::new(*name, sql_type.clone());
-    Table::new(TableName::dbo(name), columns.iter().map(column).collect())
-}
-
 fn answer_table() -> Table {
     let sum = SqlType::Decimal { precision: 38, scale: 0 };
     let columns = [
@@ -129,7 +121,7 @@ fn answer_table() -> Table {
         ("sum2", sum),
         ("long_rows", SqlType::BigInt),
     ];
-    declared("sums", &columns)
+    pseudo_table("sums", &columns)
 }
 
 fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
@@ -160,57 +152,24 @@ fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
     (0..batch.num_rows()).map(group).collect()
 }
 
-/// The answer of a statement as rows of `answer`. Repeated while locks are in its way.
+/// The answer of a statement as rows of `answer`.
 async fn ask(
     session: &mut Session,
     text: &str,
     answer: Table,
     table: Option<&TableName>,
-) -> Result<Vec<RecordBatch>, Stopped> {
-    let columns = Arc::new(answer);
-    let question = Question { text, values: &[], columns: &columns, raw_text: false };
-    let mut pauses = Pauses::default();
-    loop {
-        let patience = session.patience();
-        let doing = failure::Doing { what: "sum up table", table, rows: 0, patience };
-        let (connection, state) = session.parts().await.map_err(Stopped::Failed)?;
-        state.started();
-        let outcome = async {
-            let mut rows = connection.rows(&question).await?;
-            let mut batches = Vec::new();
-            while let Some(batch) = rows.next(usize::MAX, usize::MAX).await? {
-                batches.push(batch);
-            }
-            Ok::<_, Stop>(batches)
-        }
-        .await;
-        match outcome {
-            Ok(batches) => {
-                state.finished();
-                return Ok(batches);
-            }
-            Err(Stop::Value(error)) => {
-                state.finished();
-                return Err(Stopped::Failed(error));
-            }
-            Err(Stop::Fault(fault)) => {
-                state.failed(&fault);
-                if fault.lock_was_in_the_way() && state.may_repeat() && pauses.wait().await {
-                    continue;
-                }
-                return Err(match refusal(&fault) {
-                    Some(said) => Stopped::Refused(said),
-                    None => Stopped::Failed(state.error(&fault, &doing)),
-                });
-            }
-        }
-    }
+) -> Result<RecordBatch, Stopped> {
+    let outcome = session.try_answer("sum up table", table, text, &[], &Arc::new(answer)).await;
+    outcome.map_err(|unanswered| match unanswered.fault.as_ref().and_then(refusal) {
+        Some(said) => Stopped::Refused(said),
+        None => Stopped::Failed(unanswered.error),
+    })
 }
 
 /// What the server says when it does not understand a statement.
 fn refusal(fault: &Fault) -> Option<String> {
     match fault {
-        Fault::Server { number, class: ..=16, .. } if !NOT_A_REFUSAL.contains(number) => {
+        Fault::Server { number, class, .. } if *class <= 16 && !NOT_A_REFUSAL.contains(number) => {
             Some(format!("error {number}"))
         }
         _ => None,
@@ -223,7 +182,7 @@ mod tests {
 
     #[test]
     fn sums_hang_on_the_types_too() {
-        let table = |sql_type: SqlType| declared("T", &[("x", sql_type)]);
+        let table = |sql_type: SqlType| pseudo_table("T", &[("x", sql_type)]);
         let (int, bigint) = (table(SqlType::Int), table(SqlType::BigInt));
         let digest = Digest { binary_checksum: true, any_length: true };
         let text = |table: &Table| fingerprint::sums(table, 512, digest).unwrap();

@@ -8,6 +8,7 @@
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
 pub mod catalog;
+pub mod examine;
 pub mod fingerprint;
 
 use std::fmt::Write as _;

@@ -108,6 +108,21 @@ enum Role {
     },
 }
 
+/// Why a question has no answer.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    /// For people.
+    pub error: Error,
+    /// What the driver or the server said, if they did.
+    pub fault: Option<Fault>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, fault: None }
+    }
+}
+
 /// A connection to the till with its settings.
 pub(super) struct Session {
     config: TillConfig,
@@ -125,9 +140,7 @@ impl Session {
     /// # Errors
     /// `Source` or `Credentials`, see [`connect::connect`].
     pub(super) async fn control(config: &TillConfig) -> Result<(Self, Endpoint)> {
-        let (client, at) = connect::connect(config).await?;
-        let mut connection = Connection::Tiberius(Box::new(client));
-        set_up(&mut connection, config).await?;
+        let (connection, at) = signed_in(config, None).await?;
         let session = Self {
             config: config.clone(),
             role: Role::Control,
@@ -229,28 +242,22 @@ impl Session {
     }
 
     async fn connect(&mut self) -> Result<Connection> {
-        let mut connection = self.sign_in().await?;
-        set_up(&mut connection, &self.config).await?;
-        Ok(connection)
-    }
-
-    async fn sign_in(&mut self) -> Result<Connection> {
         let Role::Reading { at, reader, observer } = &mut self.role else {
-            return Ok(Connection::Tiberius(Box::new(connect::connect(&self.config).await?.0)));
+            return signed_in(&self.config, None).await.map(|(connection, _)| connection);
         };
         if *reader == RowReader::Tiberius {
-            return Ok(Connection::Tiberius(Box::new(connect::connect(&self.config).await?.0)));
+            return signed_in(&self.config, Some(at)).await.map(|(connection, _)| connection);
         }
-        let fault = match FastClient::connect(&self.config, at).await {
-            Ok(client) => return Ok(Connection::Fast(Box::new(client))),
+        let fault = match fast(&self.config, at).await {
+            Ok(connection) => return Ok(connection),
             Err(fault) => fault,
         };
-        let spelled = format!("{}:{}", at.host, at.address.port());
         // What the server itself refuses, it refuses to the other driver, too.
         if *reader == RowReader::Fast || matches!(fault, Fault::Server { .. }) {
-            return Err(failure::sign_in_failed(&self.config, &spelled, fault));
+            let place = format!("{}:{}", at.host, at.address.port());
+            return Err(failure::sign_in_failed(&self.config, &place, fault));
         }
-        let (client, found) = connect::connect(&self.config).await?;
+        let (connection, found) = signed_in(&self.config, Some(at)).await?;
         *at = found;
         *reader = RowReader::Tiberius;
         if let Some(observer) = observer {
@@ -260,7 +267,7 @@ impl Session {
             );
             observer.event(Event::Note { message });
         }
-        Ok(Connection::Tiberius(Box::new(client)))
+        Ok(connection)
     }
 
     async fn ask_transaction(&mut self) -> Transaction {
@@ -335,6 +342,21 @@ impl Session {
         values: &[Value],
         columns: &Arc<Table>,
     ) -> Result<RecordBatch> {
+        self.try_answer(what, table, text, values, columns).await.map_err(|unanswered| unanswered.error)
+    }
+
+    /// [`Session::answer`], for a statement that the server may not understand.
+    ///
+    /// # Errors
+    /// What [`Session::answer`] gives, with the fault behind it.
+    pub(super) async fn try_answer(
+        &mut self,
+        what: &str,
+        table: Option<&TableName>,
+        text: &str,
+        values: &[Value],
+        columns: &Arc<Table>,
+    ) -> Result<RecordBatch, Unanswered> {
         let doing = self.doing(what, table, 0);
         let question = Question { text, values, columns, raw_text: false };
         let mut pauses = Pauses::default();
@@ -349,13 +371,13 @@ impl Session {
                 }
                 Err(Stop::Value(error)) => {
                     state.finished();
-                    return Err(error);
+                    return Err(error.into());
                 }
                 Err(Stop::Fault(fault)) => {
                     state.failed(&fault);
                     let repeat = fault.lock_was_in_the_way() && state.may_repeat();
                     if !(repeat && pauses.wait().await) {
-                        return Err(state.error(&fault, &doing));
+                        return Err(Unanswered { error: state.error(&fault, &doing), fault: Some(fault) });
                     }
                 }
             }
@@ -446,14 +468,31 @@ impl Session {
     }
 }
 
-/// The session's settings, on a connection that has none yet.
-async fn set_up(connection: &mut Connection, config: &TillConfig) -> Result<()> {
+/// A connection of tiberius with the session's settings, and where it was made: at a known place, or wherever the till is.
+async fn signed_in(config: &TillConfig, at: Option<&Endpoint>) -> Result<(Connection, Endpoint)> {
+    let (client, found) = match at {
+        Some(at) => connect::connect_again(config, at).await?,
+        None => connect::connect(config).await?,
+    };
+    let mut connection = Connection::Tiberius(Box::new(client));
     let doing = Doing { what: "set up the session", table: None, rows: 0, patience: config.statement_timeout };
-    let failed = |fault: Fault| failure::statement_failed(&fault, &doing);
-    connection.batch(queries::SESSION).await.map_err(failed)?;
+    set_up(&mut connection).await.map_err(|fault| failure::statement_failed(&fault, &doing))?;
+    Ok((connection, found))
+}
+
+/// A fast connection with the session's settings.
+async fn fast(config: &TillConfig, at: &Endpoint) -> Result<Connection, Fault> {
+    let mut connection = Connection::Fast(Box::new(Box::pin(FastClient::connect(config, at)).await?));
+    set_up(&mut connection).await?;
+    Ok(connection)
+}
+
+/// The session's settings, on a connection that has none yet.
+async fn set_up(connection: &mut Connection) -> Result<(), Fault> {
+    connection.batch(queries::SESSION).await?;
     for setting in queries::OPTIONAL_SETTINGS {
         match connection.batch(setting).await {
-            Err(fault) if fault.breaks_connection() => return Err(failed(fault)),
+            Err(fault) if fault.breaks_connection() => return Err(fault),
             _ => {}
         }
     }

@@ -8,14 +8,16 @@
 //!
 //! * `datetime2(7)`: `2026-03-01T12:05:00.1234567`, always seven digits;
 //! * `datetimeoffset(n)`: local time with `n` digits and the offset: `2026-03-01T12:05:00.12+01:00`; no point when `n` is 0;
-//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it.
+//! * `uniqueidentifier`: upper case with hyphens, as SQL Server shows it;
+//! * `sql_variant`: see [`variant`]; other text: see [`text`].
 //!
 //! `datetime` counts thirds of a hundredth of a second; kept is the millisecond that SQL Server shows (.000 .003 .007,
 //! DOMAIN §11).
 
 use tiberius::Uuid;
 
-use crate::model::sql_type::SqlType;
+use super::variant;
+use crate::model::{sql_type::SqlType, text};
 
 /// Days from 0001-01-01, where `date` counts from, to 1970-01-01.
 const YEAR_1_TO_1970: i64 = 719_162;
@@ -194,6 +196,27 @@ pub(super) fn guid(value: Uuid) -> String {
     value.hyphenated().to_string().to_uppercase()
 }
 
+/// Appends UTF-16 text, low byte first, as the archive keeps it.
+#[inline]
+pub(super) fn push_utf16(declared: &SqlType, bytes: &[u8], kept: &mut String) -> Result<(), Refusal> {
+    let half = |_| "the text ends in the middle of a character".to_owned();
+    if *declared == SqlType::Variant {
+        let mut sent = String::new();
+        text::push_utf16le(bytes, &mut sent).map_err(half)?;
+        return push_text(declared, &sent, kept);
+    }
+    text::push_utf16le(bytes, kept).map_err(half)
+}
+
+/// Appends text that a driver has decoded, as the archive keeps it.
+pub(super) fn push_text(declared: &SqlType, sent: &str, kept: &mut String) -> Result<(), Refusal> {
+    match declared {
+        SqlType::Variant => kept.push_str(&variant::decode(sent)?),
+        _ => kept.push_str(&text::escaped(sent)),
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,5 +280,18 @@ mod tests {
         assert!(decimal(1, 3, &d(16, 2)).is_err());
         assert!(decimal(100, 0, &d(2, 0)).is_err());
         assert_eq!(decimal(i128::from(i64::MIN), 4, &SqlType::Money).unwrap(), i128::from(i64::MIN));
+    }
+
+    #[test]
+    fn both_drivers_text_is_kept_alike() {
+        let declared = SqlType::NVarChar { length: None };
+        for sample in ["", "plain", "ä€😀", "\0", "\u{ffff}", "x\u{ffff}y"] {
+            let bytes: Vec<u8> = sample.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let (mut from_units, mut from_text) = ("before".to_owned(), "before".to_owned());
+            push_utf16(&declared, &bytes, &mut from_units).unwrap();
+            push_text(&declared, sample, &mut from_text).unwrap();
+            assert_eq!(from_units, from_text);
+        }
+        assert!(push_utf16(&declared, &[0x41, 0, 0x41], &mut String::new()).is_err());
     }
 }

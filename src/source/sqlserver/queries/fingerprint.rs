@@ -45,7 +45,7 @@ pub const PROBE_BINARY_CHECKSUM: &str = "SELECT CAST(BINARY_CHECKSUM(1, N'a') AS
 pub const PROBE_HASHBYTES: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
 /// Whether it hashes more than 8000 bytes.
 pub const PROBE_ANY_LENGTH: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', \
-CAST(REPLICATE(CAST(N'a' AS nvarchar(max)), 5000) AS varbinary(max))), 1, 8) AS bigint) AS found";
+CAST(CAST(N'a' AS nchar(4000)) AS varbinary(max)) + CAST(0x01 AS varbinary(max))), 1, 8) AS bigint) AS found";
 
 /// The sums of a table by groups of `open` keys; `None` when it has a type that has no exact form here, or no column.
 ///

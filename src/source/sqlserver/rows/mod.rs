@@ -20,10 +20,7 @@ use self::{
     tiberius::{Client, TiberiusRows},
 };
 use super::fault::Fault;
-use crate::{
-    error::Error,
-    model::{sql_type::SqlType, table::Table},
-};
+use crate::{error::Error, model::table::Table};
 
 /// A parameter of a statement, typed as the column it is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,23 +69,8 @@ pub(super) struct Question<'a> {
     pub values: &'a [Value],
     /// The columns of the answer. A table of the till, or one that only declares an answer.
     pub columns: &'a Arc<Table>,
-    /// Text columns come as the bytes of their UTF-16 (see [`is_text`]).
+    /// Text columns come as the bytes of their UTF-16 (see `SqlType::is_text`).
     pub raw_text: bool,
-}
-
-/// Whether a column holds text, which [`Question::raw_text`] is about.
-pub(super) fn is_text(sql_type: &SqlType) -> bool {
-    matches!(
-        sql_type,
-        SqlType::Char { .. }
-            | SqlType::VarChar { .. }
-            | SqlType::Text
-            | SqlType::NChar { .. }
-            | SqlType::NVarChar { .. }
-            | SqlType::NText
-            | SqlType::Xml
-            | SqlType::Json
-    )
 }
 
 /// A signed-in connection of either driver.

@@ -11,7 +11,7 @@ use tiberius::{ColumnData, IntoSql, Query, QueryItem, QueryStream};
 use tokio::net::TcpStream;
 use tokio_util::compat::Compat;
 
-use super::{Question, Stop, Value, is_text};
+use super::{Question, Stop, Value};
 use crate::source::sqlserver::{
     columns::BatchWriter,
     fault::Fault,
@@ -69,7 +69,7 @@ impl<'a> TiberiusRows<'a> {
     /// [`Stop`].
     pub(super) async fn open(client: &'a mut Client, question: &Question<'_>) -> Result<Self, Stop> {
         let writer = BatchWriter::new(question.columns)?;
-        let raw = question.columns.columns.iter().map(|c| question.raw_text && is_text(&c.sql_type)).collect();
+        let raw = question.columns.columns.iter().map(|c| question.raw_text && c.sql_type.is_text()).collect();
         let stream = statement(question.text, question.values).query(client).await.map_err(Fault::from)?;
         Ok(Self { stream, writer, raw, has_columns: false, arrived: 0 })
     }
