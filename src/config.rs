@@ -4,6 +4,7 @@
 //! name, is held as [`SecretString`] and never printed; relative paths are relative to the settings file's folder.
 //! This is the only module that reads the environment.
 
+mod files;
 mod forget;
 
 use std::{
@@ -20,6 +21,7 @@ use crate::{
     source::TableSelection,
 };
 
+pub use files::{SettingsFiles, files};
 pub use forget::{ForgetConfig, PruneConfig};
 
 /// Name of the settings file.
@@ -36,6 +38,28 @@ pub enum Encryption {
     On,
     /// Everything is encrypted or there is no connection.
     Required,
+}
+
+/// Which driver reads the rows of the till's tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowReader {
+    /// The fast one; the other where the fast one cannot sign in.
+    #[default]
+    Auto,
+    /// The fast one (`mssql-tds`) or none.
+    Fast,
+    /// `tiberius`, which also does everything else that is asked of a till.
+    Tiberius,
+}
+
+/// How fast the till may be read at most; 0 is as fast as it can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Rows a second.
+    pub rows_per_second: u64,
+    /// Bytes of values a second.
+    pub bytes_per_second: u64,
 }
 
 /// `[till]`: where the till is and how to sign in. The names are the seed's (DOMAIN §1).
@@ -59,10 +83,14 @@ pub struct TillConfig {
     pub ca_file: Option<PathBuf>,
     /// Time to connect and sign in.
     pub connect_timeout: Duration,
-    /// Time one statement may take.
+    /// Time the till may take to go on with an answer.
     pub statement_timeout: Duration,
     /// UDP port of SQL Browser; 1434 unless tests say otherwise.
     pub browser_port: u16,
+    /// Which driver reads rows.
+    pub reader: RowReader,
+    /// How fast at most.
+    pub rate_limit: RateLimit,
     /// Tables to take and to leave out; see [`TableSelection`].
     pub tables: TableSelection,
 }
@@ -254,6 +282,9 @@ struct TillSection {
     connect_timeout_seconds: Option<u64>,
     statement_timeout_seconds: Option<u64>,
     browser_port: Option<u16>,
+    reader: Option<RowReader>,
+    rate_limit_rows_per_second: Option<u64>,
+    rate_limit_bytes_per_second: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -371,6 +402,11 @@ impl Reader<'_> {
             connect_timeout: Duration::from_secs(section.connect_timeout_seconds.unwrap_or(30)),
             statement_timeout: Duration::from_secs(section.statement_timeout_seconds.unwrap_or(300)),
             browser_port: section.browser_port.unwrap_or(1434),
+            reader: section.reader.unwrap_or_default(),
+            rate_limit: RateLimit {
+                rows_per_second: section.rate_limit_rows_per_second.unwrap_or(0),
+                bytes_per_second: section.rate_limit_bytes_per_second.unwrap_or(0),
+            },
             tables: TableSelection {
                 include: tables.include,
                 exclude: tables.exclude,
@@ -508,6 +544,20 @@ mod tests {
         assert_eq!(config.reports.tracked_categories, ["Starters", "Mains", "Desserts"]);
         assert_eq!(config.reports.excluded_groups, ["Staff"]);
         assert!(!format!("{config:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_reader_and_its_limits_are_settings() {
+        let with = |lines: &str| {
+            let till = "[till]\nsambapos_db_host = 'TILL'\nsambapos_db_name = 'S'\nsambapos_db_username = 'reader'\n";
+            parse(&format!("{till}{lines}"), &[("TILLVAULT_SAMBAPOS_DB_PASSWORD", "s3cret")])
+        };
+        let till = with("").unwrap().till.unwrap();
+        assert_eq!((till.reader, till.rate_limit), (RowReader::Auto, RateLimit::default()));
+        let till = with("reader = 'tiberius'\nrate_limit_rows_per_second = 5000").unwrap().till.unwrap();
+        assert_eq!(till.reader, RowReader::Tiberius);
+        assert_eq!(till.rate_limit, RateLimit { rows_per_second: 5000, bytes_per_second: 0 });
+        assert!(with("reader = 'quick'").unwrap_err().next_step().unwrap().contains("reader = 'quick'"));
     }
 
     #[test]

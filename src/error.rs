@@ -70,6 +70,7 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     temporary: bool,
+    transaction_lost: bool,
     source: Option<Cause>,
 }
 
@@ -77,7 +78,7 @@ impl Error {
     /// A failure of `kind`; `message` says what failed on which object.
     #[must_use]
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, temporary: false, source: None }
+        Self { kind, message: message.into(), hint: None, temporary: false, transaction_lost: false, source: None }
     }
 
     /// Adds what the reader should do next.
@@ -99,6 +100,14 @@ impl Error {
     pub fn temporary(mut self) -> Self {
         self.temporary = true;
         self
+    }
+
+    /// Marks the failure as the end of the till's read transaction: what was read before it belongs to a moment that cannot
+    /// be seen any more. It is temporary, too: reading anew from the beginning is sensible, at once.
+    #[must_use]
+    pub fn lost_transaction(mut self) -> Self {
+        self.transaction_lost = true;
+        self.temporary()
     }
 
     /// The kind of failure.
@@ -123,6 +132,12 @@ impl Error {
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         self.temporary
+    }
+
+    /// Whether the till's read transaction ended with this failure, so that a run has to begin again.
+    #[must_use]
+    pub fn transaction_lost(&self) -> bool {
+        self.transaction_lost
     }
 
     /// The process exit code: 75 for temporary failures that have no code of their own.

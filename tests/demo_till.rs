@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
+#[path = "support/raw_tds.rs"]
+mod raw_tds;
 #[path = "demo_till/support.rs"]
 mod support;
 
@@ -16,6 +18,8 @@ mod checksums;
 mod clients;
 #[path = "demo_till/faults.rs"]
 mod faults;
+#[path = "demo_till/prepared.rs"]
+mod prepared;
 #[path = "demo_till/queries.rs"]
 mod queries;
 #[path = "demo_till/transactions.rs"]

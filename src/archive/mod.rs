@@ -16,6 +16,7 @@
 pub mod blocks;
 mod buckets;
 mod chunks;
+mod columns;
 pub mod content_hash;
 pub mod flaw;
 mod folder;

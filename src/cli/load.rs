@@ -12,6 +12,10 @@ use crate::{
 ///
 /// Loads every snapshot the replica does not hold yet, each in one transaction. The till is not asked.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tillvault load                         what the replica lacks; does nothing when it is up to date
+  tillvault load --rebuild               everything again: after a change under [replica], or to be sure")]
 pub(super) struct LoadArgs {
     /// Empty the replica and load the whole archive again
     #[arg(long)]

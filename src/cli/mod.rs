@@ -26,7 +26,15 @@ mod snapshot;
 mod stats;
 mod tag;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -130,9 +138,20 @@ struct Context {
     config: Option<PathBuf>,
     json: bool,
     progress: Arc<Progress>,
+    /// Whether the outcome was printed already, by a command that runs on.
+    announced: AtomicBool,
 }
 
 impl Context {
+    /// Prints the outcome of a command that runs until it is stopped, before it waits: with `--json` that is its one object.
+    fn announce(&self, outcome: &serde_json::Value) -> Result<()> {
+        if self.json && !self.announced.swap(true, Ordering::Relaxed) {
+            let written = print(&format!("{outcome}\n"));
+            written.or_fail(Kind::Store, || "the answer cannot be written to standard output")?;
+        }
+        Ok(())
+    }
+
     fn config(&self) -> Result<Config> {
         Config::load(self.config.as_deref())
     }
@@ -167,7 +186,12 @@ pub fn main() -> ExitCode {
     };
     log_to_stderr(cli.global.verbose);
     let progress = Arc::new(Progress::new(cli.global.quiet, cli.global.json));
-    let context = Context { config: cli.global.config, json: cli.global.json, progress: progress.clone() };
+    let context = Context {
+        config: cli.global.config,
+        json: cli.global.json,
+        progress: progress.clone(),
+        announced: AtomicBool::new(false),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -258,7 +282,9 @@ fn finish(context: &Context, result: Result<Rendered>) -> ExitCode {
     let warnings = context.progress.warnings();
     match result {
         Ok(mut rendered) => {
-            let written = if context.json {
+            let written = if context.announced.load(Ordering::Relaxed) {
+                Ok(())
+            } else if context.json {
                 if let (Some(object), false) = (rendered.json.as_object_mut(), warnings.is_empty()) {
                     object.insert("warnings".into(), warnings.clone().into());
                 }
@@ -276,7 +302,7 @@ fn finish(context: &Context, result: Result<Rendered>) -> ExitCode {
             ExitCode::from(rendered.code.unwrap_or(if warnings.is_empty() { 0 } else { 3 }))
         }
         Err(error) => {
-            if context.json {
+            if context.json && !context.announced.load(Ordering::Relaxed) {
                 let _ = print(&format!("{}\n", error_as_json(&error)));
             }
             complain(&error_as_text(&error));

@@ -11,6 +11,11 @@ use crate::{
 
 /// Take a quick snapshot and load it into the replica: what runs every 15 minutes
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tillvault sync
+  tillvault sync --quiet > /dev/null     from a schedule: only warnings and errors are said
+  tillvault sync --json | jq .snapshot   what was taken and loaded, for a program")]
 pub(super) struct SyncArgs {
     #[command(flatten)]
     options: snapshot::TakeArgs,
@@ -20,6 +25,11 @@ pub(super) struct SyncArgs {
 ///
 /// The snapshot gets the tag nightly. Which snapshots are forgotten is in the settings under [forget].
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  tillvault nightly
+  tillvault nightly --quiet > /dev/null  from a schedule, before the till is cleared; cron mails what goes wrong
+  tillvault nightly --json > night.json  what each step did; the exit code says how it ended")]
 pub(super) struct NightlyArgs {
     #[command(flatten)]
     options: snapshot::TakeArgs,
@@ -29,7 +39,7 @@ pub(super) async fn sync(args: SyncArgs, context: &Context) -> Result<Rendered> 
     let config = context.config()?;
     let archive = context.archive(&config)?;
     let options = args.options.options(&config, true)?;
-    let mut till = SqlServer::connect(config.till()?).await?;
+    let mut till = SqlServer::connect(config.till()?).await?.reporting_to(context.observer());
     rendered(&nightly::sync(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 
@@ -37,7 +47,7 @@ pub(super) async fn nightly(args: NightlyArgs, context: &Context) -> Result<Rend
     let config = context.config()?;
     let archive = context.archive(&config)?;
     let options = args.options.options(&config, false)?;
-    let mut till = SqlServer::connect(config.till()?).await?;
+    let mut till = SqlServer::connect(config.till()?).await?.reporting_to(context.observer());
     rendered(&nightly::nightly(&config, &archive, &mut till, &options, &context.observer()).await?)
 }
 

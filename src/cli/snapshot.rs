@@ -60,7 +60,7 @@ pub(super) async fn run(args: SnapshotArgs, context: &Context) -> Result<Rendere
     let config = context.config()?;
     let archive = context.archive(&config)?;
     let options = args.options.options(&config, args.quick && !args.full)?;
-    let mut till = SqlServer::connect(config.till()?).await?;
+    let mut till = SqlServer::connect(config.till()?).await?.reporting_to(context.observer());
     let outcome = snapshot(&archive, &mut till, &options, &context.observer()).await?;
     Rendered::new(&outcome, text(&outcome))
 }

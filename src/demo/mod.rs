@@ -14,6 +14,6 @@ mod till;
 pub mod trade;
 pub mod webdav;
 
-pub use engine::{Engine, EngineOptions, ExactCell, ExactTable, SqlError};
+pub use engine::{About, Engine, EngineOptions, ExactCell, ExactTable, SqlError};
 pub use tds::{Certificate, Server, ServerOptions};
 pub use till::{DemoTill, TillOptions, TradeGuard};

@@ -7,7 +7,7 @@
 
 use duckdb::Connection;
 use sqlparser::{
-    ast::{ColumnDef, ColumnOption, DataType, Expr, ObjectName, Statement, TableConstraint},
+    ast::{self, ColumnDef, ColumnOption, DataType, Expr, ObjectName, ReferentialAction, Statement, TableConstraint},
     dialect::MsSqlDialect,
     parser::Parser,
 };
@@ -17,7 +17,7 @@ use crate::{
     model::{
         identifier::quoted,
         sql_type::SqlType,
-        table::{Column, ForeignKey, Table, TableName},
+        table::{Column, ForeignKey, Index, IndexColumn, Numbering, PrimaryKey, Table, TableName},
     },
 };
 
@@ -45,8 +45,12 @@ pub fn parse(script: &str) -> Result<Vec<Table>> {
         let statements = Parser::parse_sql(&MsSqlDialect {}, &batch)
             .or_fail(Kind::Bug, || format!("cannot parse a batch of the schema script: {}", head(&batch)))?;
         for statement in statements {
-            if let Statement::CreateTable(create) = statement {
-                tables.push(table(&create.name, &create.columns, &create.constraints)?);
+            match statement {
+                Statement::CreateTable(create) => {
+                    tables.push(table(&create.name, &create.columns, &create.constraints)?);
+                }
+                Statement::CreateIndex(create) => add_index(&mut tables, &create)?,
+                _ => {}
             }
         }
     }
@@ -74,29 +78,72 @@ fn head(batch: &str) -> String {
 fn table(name: &ObjectName, columns: &[ColumnDef], constraints: &[TableConstraint]) -> Result<Table> {
     let name = table_name(name)?;
     let mut key = Vec::new();
+    let mut primary_key = None;
     let mut foreign_keys = Vec::new();
     for constraint in constraints {
         match constraint {
             TableConstraint::PrimaryKey(primary) => {
-                for column in &primary.columns {
-                    let Expr::Identifier(ident) = &column.column.expr else {
-                        return Err(Error::new(Kind::Bug, format!("the primary key of {name} is not made of columns")));
-                    };
-                    key.push(ident.value.clone());
-                }
+                let columns = index_columns(&name, &primary.columns)?;
+                let constraint = primary.name.as_ref().map(|ident| ident.value.clone());
+                primary_key = Some(PrimaryKey {
+                    name: constraint.unwrap_or_else(|| format!("PK_{}.{}", name.schema, name.name)),
+                    clustered: true,
+                    descending: columns.iter().filter(|c| c.descending).map(|c| c.name.clone()).collect(),
+                });
+                key = columns.into_iter().map(|column| column.name).collect();
             }
             TableConstraint::ForeignKey(foreign) => foreign_keys.push(ForeignKey {
                 name: foreign.name.as_ref().map(|ident| ident.value.clone()).unwrap_or_default(),
                 columns: foreign.columns.iter().map(|ident| ident.value.clone()).collect(),
                 references: table_name(&foreign.foreign_table)?,
                 referenced_columns: foreign.referred_columns.iter().map(|ident| ident.value.clone()).collect(),
+                on_delete: action(foreign.on_delete),
+                on_update: action(foreign.on_update),
                 ..ForeignKey::default()
             }),
             _ => {}
         }
     }
-    let columns = columns.iter().map(column).collect();
-    Ok(Table { name, columns, key, foreign_keys, ..Table::default() })
+    let columns = columns.iter().map(|definition| column(&name, definition)).collect();
+    Ok(Table { name, columns, heap: key.is_empty(), key, primary_key, foreign_keys, ..Table::default() })
+}
+
+fn action(action: Option<ReferentialAction>) -> Option<String> {
+    let words = match action? {
+        ReferentialAction::Cascade => "cascade",
+        ReferentialAction::SetNull => "set null",
+        ReferentialAction::SetDefault => "set default",
+        ReferentialAction::NoAction | ReferentialAction::Restrict => return None,
+    };
+    Some(words.to_owned())
+}
+
+fn index_columns(table: &TableName, columns: &[ast::IndexColumn]) -> Result<Vec<IndexColumn>> {
+    let column = |column: &ast::IndexColumn| {
+        let Expr::Identifier(ident) = &column.column.expr else {
+            return Err(Error::new(Kind::Bug, format!("a key of {table} is not made of columns")));
+        };
+        let descending = matches!(column.column.options.sort, Some(ast::OrderBySort::Desc));
+        Ok(IndexColumn { name: ident.value.clone(), descending })
+    };
+    columns.iter().map(column).collect()
+}
+
+fn add_index(tables: &mut [Table], create: &ast::CreateIndex) -> Result<()> {
+    let on = table_name(&create.table_name)?;
+    let Some(table) = tables.iter_mut().find(|table| table.name == on) else {
+        return Err(Error::new(Kind::Bug, format!("the schema script has an index on {on} before the table")));
+    };
+    let name = create.name.as_ref().map(table_name).transpose()?.map(|name| name.name).unwrap_or_default();
+    table.indexes.push(Index {
+        name,
+        columns: index_columns(&on, &create.columns)?,
+        included: create.include.iter().map(|ident| ident.value.clone()).collect(),
+        unique: create.unique,
+        filter: create.predicate.as_ref().map(|predicate| format!("({predicate})")),
+        ..Index::default()
+    });
+    Ok(())
 }
 
 fn table_name(name: &ObjectName) -> Result<TableName> {
@@ -108,7 +155,7 @@ fn table_name(name: &ObjectName) -> Result<TableName> {
     }
 }
 
-fn column(definition: &ColumnDef) -> Column {
+fn column(table: &TableName, definition: &ColumnDef) -> Column {
     let sql_type = sql_type(&definition.data_type);
     let mut column = Column {
         name: definition.name.value.clone(),
@@ -119,12 +166,30 @@ fn column(definition: &ColumnDef) -> Column {
     for option in &definition.options {
         match &option.option {
             ColumnOption::NotNull => column.nullable = false,
-            ColumnOption::Identity(_) => column.identity = true,
-            ColumnOption::Default(value) => column.default = Some(format!("({value})")),
+            ColumnOption::Identity(property) => {
+                column.identity = true;
+                column.numbering = Some(numbering(property));
+            }
+            ColumnOption::Default(value) => {
+                column.default = Some(format!("({value})"));
+                let name = option.name.as_ref().map(|ident| ident.value.clone());
+                column.default_name = name.or_else(|| Some(format!("DF__{}__{}", table.name, column.name)));
+            }
             _ => {}
         }
     }
     column
+}
+
+fn numbering(property: &ast::IdentityPropertyKind) -> Numbering {
+    let (ast::IdentityPropertyKind::Identity(property) | ast::IdentityPropertyKind::Autoincrement(property)) = property;
+    match &property.parameters {
+        Some(
+            ast::IdentityPropertyFormatKind::FunctionCall(given)
+            | ast::IdentityPropertyFormatKind::StartAndIncrement(given),
+        ) => Numbering { seed: given.seed.to_string(), increment: given.increment.to_string() },
+        None => Numbering { seed: "1".into(), increment: "1".into() },
+    }
 }
 
 fn sql_type(data_type: &DataType) -> SqlType {
@@ -251,11 +316,20 @@ mod tests {
         assert_eq!(tickets.column("TotalAmount").unwrap().sql_type, SqlType::Decimal { precision: 16, scale: 2 });
         assert_eq!(tickets.foreign_keys[0].references, TableName::dbo("AccountTransactionDocuments"));
 
+        assert_eq!(id.numbering.as_ref().map(|numbering| numbering.seed.as_str()), Some("1"));
+        assert_eq!(
+            tickets.primary_key.as_ref().map(|key| (key.name.as_str(), key.clustered)),
+            Some(("PK_dbo.Tickets", true))
+        );
+        assert!(tickets.indexes.iter().any(|index| index.name == "IX_Tickets_LastPaymentDate" && !index.unique));
+        assert!(find(&tables, "EntityStateValues").indexes[0].unique && !tickets.heap);
+        assert_eq!(find(&tables, "Orders").foreign_keys[0].on_delete.as_deref(), Some("cascade"));
+
         let values = find(&tables, "AccountTransactionValues");
         assert_eq!(values.key, ["Id", "AccountTransactionId", "AccountTransactionDocumentId"]);
         assert_eq!(values.foreign_keys[0].columns, ["AccountTransactionId", "AccountTransactionDocumentId"]);
         assert_eq!(values.foreign_keys[0].referenced_columns, ["Id", "AccountTransactionDocumentId"]);
-        assert!(find(&tables, "VersionInfo").key.is_empty());
+        assert!(find(&tables, "VersionInfo").key.is_empty() && find(&tables, "VersionInfo").heap);
         let join = find(&tables, "CalculationSelectorCalculationTypes");
         assert_eq!(join.key, ["CalculationSelector_Id", "CalculationType_Id"]);
         assert!(join.column("Id").is_none());

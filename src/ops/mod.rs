@@ -4,6 +4,8 @@
 //! the JSON of its command. Where it changes something it plans first, as data, and acts second.
 //! It never prints, never reads arguments and never names a driver crate.
 
+pub mod balance;
+pub mod changes;
 pub mod check;
 pub mod clear;
 pub mod diff;

@@ -36,6 +36,35 @@ async fn python_tds_signs_in_and_reads() {
     assert!(output.status.success(), "{text}");
 }
 
+/// The program as a user starts it: the object printed at the start says where the till is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_till_on_a_free_port_tells_which() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tillvault"))
+        .args(["--json", "--quiet", "demo", "till", "--port", "0", "--days", "1", "--tickets-per-day", "10"])
+        .args(["--order-lines", "500", "--frozen"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(child.stdout.take().unwrap()));
+    let told: serde_json::Value = serde_json::from_str(&lines.next_line().await.unwrap().unwrap()).unwrap();
+    let till = &told["till"];
+    let mut config = tiberius::Config::new();
+    config.host(till["host"].as_str().unwrap());
+    config.port(u16::try_from(till["port"].as_u64().unwrap()).unwrap());
+    config.database(till["database"].as_str().unwrap());
+    let (user, password) = (till["user"].as_str().unwrap(), till["password"].as_str().unwrap());
+    config.authentication(tiberius::AuthMethod::sql_server(user, password));
+    config.encryption(tiberius::EncryptionLevel::NotSupported);
+    let mut client = crate::support::connect_with(config).await.unwrap();
+    let found = crate::support::rows(&mut client, "SELECT COUNT(*) FROM Orders").await;
+    assert!(found[0].get::<i32, _>(0).unwrap() >= 500);
+    child.start_kill().unwrap();
+    child.wait().await.unwrap();
+    assert_eq!(lines.next_line().await.unwrap(), None, "one object and no more");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn freetds_signs_in_and_reads() {
     let server = filled().await;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tillvault::{
-    config::{Encryption, TillConfig},
+    config::{Encryption, RateLimit, RowReader, TillConfig},
     demo::{Engine, EngineOptions, Server, ServerOptions, schema, trade::fixture},
     report::{
         Backends, LiveConnection, SourceChoice,
@@ -45,6 +45,8 @@ impl LiveTill {
             connect_timeout: Duration::from_secs(20),
             statement_timeout: Duration::from_secs(60),
             browser_port: 1434,
+            reader: RowReader::Auto,
+            rate_limit: RateLimit::default(),
             tables: TableSelection::default(),
         };
         Box::pin(async move {

@@ -16,7 +16,7 @@ use tillvault::{
     source::{Source as _, sqlserver::SqlServer},
 };
 
-use crate::till::{config, connect, fill, read, serve, start, stored};
+use super::till::{config, connect, fill, read, serve, start, stored};
 
 fn orders() -> Table {
     schema::tables().unwrap().into_iter().find(|table| table.name.name == "Orders").unwrap()
@@ -163,6 +163,7 @@ async fn a_till_that_hangs_is_given_up() {
 async fn a_till_that_restarted_is_found_again() {
     let (server, table) = till_with_orders(3).await;
     let mut till = connect(&server).await;
+    assert_eq!(read(&mut till, &table, KeyRange::ALL).await.unwrap().num_rows(), 3);
     server.restart(Duration::from_millis(10)).await.unwrap();
     let error = read(&mut till, &table, KeyRange::ALL).await.unwrap_err();
     assert!(error.message().contains("was lost"), "{error}");

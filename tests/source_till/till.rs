@@ -10,7 +10,7 @@ use futures::TryStreamExt as _;
 use secrecy::SecretString;
 use tillvault::{
     Error,
-    config::{Encryption, TillConfig},
+    config::{Encryption, RateLimit, RowReader, TillConfig},
     demo::{Engine, EngineOptions, Server, ServerOptions},
     model::{
         sql_type::SqlType,
@@ -20,6 +20,10 @@ use tillvault::{
 };
 
 pub(crate) const PASSWORD: &str = "open sesame";
+
+/// Every test runs with either reader: the target that includes these files a second time has its name from the other.
+pub(crate) const READER: RowReader =
+    if env!("CARGO_CRATE_NAME").len() == "source_till".len() { RowReader::Fast } else { RowReader::Tiberius };
 
 /// A server over `tables`, without encryption.
 pub(crate) async fn start(tables: &[Table], options: EngineOptions) -> Server {
@@ -46,6 +50,8 @@ pub(crate) fn config(server: &Server) -> TillConfig {
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(60),
         browser_port: 1434,
+        reader: READER,
+        rate_limit: RateLimit::default(),
         tables: TableSelection::default(),
     }
 }

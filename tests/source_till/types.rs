@@ -13,7 +13,7 @@ use tillvault::{
     source::{Source as _, TableSelection},
 };
 
-use crate::till::{connect, fill, read, start, stored};
+use super::till::{connect, fill, read, start, stored};
 
 const EVERY_TYPE: &str = "
 CREATE TABLE [dbo].[EveryType] (

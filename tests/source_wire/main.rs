@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use secrecy::SecretString;
 use tillvault::{
     Error, Kind,
-    config::{Encryption, TillConfig},
+    config::{Encryption, RateLimit, RowReader, TillConfig},
     model::{
         sql_type::SqlType,
         table::{Column, KeyRange, Table, TableName},
@@ -27,7 +27,7 @@ use tillvault::{
     },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-use wire::{Server, Then, done, error, large_number, login_ack, metadata, number, row, server, utf16};
+use wire::{Server, Then, binary_metadata, done, error, large_number, login_ack, metadata, number, row, server, utf16};
 
 /// Rows of the table below, `Name` being `x`.
 fn rows(ids: std::ops::RangeInclusive<i32>) -> Vec<u8> {
@@ -46,6 +46,10 @@ fn table() -> Table {
     }
 }
 
+/// Every test runs with either reader: the target that includes these files a second time has its name from the other.
+const READER: RowReader =
+    if env!("CARGO_CRATE_NAME").len() == "source_wire".len() { RowReader::Fast } else { RowReader::Tiberius };
+
 fn config(port: u16) -> TillConfig {
     TillConfig {
         host: "127.0.0.1".into(),
@@ -59,6 +63,8 @@ fn config(port: u16) -> TillConfig {
         connect_timeout: Duration::from_secs(5),
         statement_timeout: Duration::from_secs(20),
         browser_port: 1434,
+        reader: READER,
+        rate_limit: RateLimit::default(),
         tables: TableSelection::default(),
     }
 }
@@ -282,24 +288,21 @@ async fn refused_statements_say_what_to_do() {
     assert!(!other.is_temporary());
 }
 
+/// Two rows of `Name` and `Note`, as text or as its bytes; `Note` of the second row is half of a surrogate pair.
+fn odd_text(text: &str) -> Vec<u8> {
+    let (fine, lone) = (utf16("x"), [0x3D, 0xD8]);
+    let raw = text.contains("CAST([Note] AS varbinary(max)) AS [Note]");
+    let head = if raw { binary_metadata(&["Name", "Note"]) } else { metadata(&["Name", "Note"]) };
+    [head, row(1, &[&fine, &fine]), row(2, &[&fine, &lone])].concat()
+}
+
 #[tokio::test]
 async fn half_a_surrogate_pair_is_refused_by_name() {
-    let server = server(login_ack, |_, text| {
-        let lone = [0x3D, 0xD8];
-        let fine = utf16("x");
-        let whole = text.contains("[Name], [Note]");
-        if whole {
-            return ([metadata(&["Name", "Note"]), row(1, &[&fine, &lone])].concat(), Then::Done);
-        }
-        let (column, value) = if text.contains("[Note]") { ("Note", &lone[..]) } else { ("Name", &fine[..]) };
-        // One column is asked for; the server of this test always sends the key before it.
-        ([metadata(&[column]), row(1, &[value])].concat(), Then::Done)
-    })
-    .await;
-    let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+    let server = server(login_ack, |_, text| (odd_text(text), Then::Done)).await;
     let mut table = table();
     table.columns.push(Column { name: "Note".into(), ..table.columns[1].clone() });
     for key in [vec!["Id".to_owned()], vec![]] {
+        let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
         table.key = key;
         let error = read(&mut till, &table).await.unwrap_err();
         assert_eq!(error.message(), "cannot keep a value of table Orders, column Note (nvarchar(max))");
@@ -387,12 +390,13 @@ async fn a_transaction_that_the_server_ended_is_noticed() {
 #[tokio::test]
 async fn a_reader_that_goes_away_half_way_leaves_no_trace() {
     let server = server(login_ack, |number, _| match number {
-        0 => (rows(1..=3), Then::Stall),
+        1 => (rows(1..=3), Then::Stall),
         _ => (rows(7..=9), Then::Done),
     })
     .await;
     let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
     let table = table();
+    assert_eq!(ids(&read(&mut till, &table).await.unwrap()), [7, 8, 9]);
     let given_up = tokio::time::timeout(Duration::from_millis(200), read(&mut till, &table)).await;
     assert!(given_up.is_err());
     assert_eq!(ids(&read(&mut till, &table).await.unwrap()), [7, 8, 9]);

@@ -160,9 +160,23 @@ pub(crate) fn done() -> Vec<u8> {
     [vec![0xFD, 0, 0, 0, 0], vec![0; 8]].concat()
 }
 
+/// What a server tells of the session at sign-in: the database, its collation, the size of a packet.
+fn environment() -> Vec<u8> {
+    let change = |kind: u8, value: Vec<u8>| {
+        let body = [vec![kind], value].concat();
+        [vec![0xE3], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body].concat()
+    };
+    [
+        change(1, [short_text("SambaPOS5"), vec![0]].concat()),
+        change(7, vec![5, 9, 4, 0xD0, 0, 0x34, 0]),
+        change(4, [short_text("4096"), short_text("4096")].concat()),
+    ]
+    .concat()
+}
+
 pub(crate) fn login_ack() -> Vec<u8> {
     let body = [vec![1, 0x74, 0, 0, 4], short_text("Microsoft SQL Server"), vec![14, 0, 3, 0xE8]].concat();
-    [vec![0xAD], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body, done()].concat()
+    [vec![0xAD], u16::try_from(body.len()).unwrap().to_le_bytes().to_vec(), body, environment(), done()].concat()
 }
 
 pub(crate) fn error(number: u32, class: u8, message: &str) -> Vec<u8> {
@@ -187,6 +201,19 @@ pub(crate) fn metadata(texts: &[&str]) -> Vec<u8> {
     bytes.extend(short_text("Id"));
     for name in texts {
         bytes.extend([0, 0, 0, 0, 1, 0, 0xE7, 0xFF, 0xFF, 9, 4, 0xD0, 0, 0x34]);
+        bytes.extend(short_text(name));
+    }
+    bytes
+}
+
+/// `Id int NOT NULL`, and the columns named: `varbinary(max) NULL`.
+pub(crate) fn binary_metadata(names: &[&str]) -> Vec<u8> {
+    let mut bytes = vec![0x81];
+    bytes.extend(u16::try_from(1 + names.len()).unwrap().to_le_bytes());
+    bytes.extend([0, 0, 0, 0, 0, 0, 0x38]);
+    bytes.extend(short_text("Id"));
+    for name in names {
+        bytes.extend([0, 0, 0, 0, 1, 0, 0xA5, 0xFF, 0xFF]);
         bytes.extend(short_text(name));
     }
     bytes

@@ -16,6 +16,8 @@ pub(crate) struct Anatomy {
 
 pub(crate) const COLMETADATA: u8 = 0x81;
 pub(crate) const ROW: u8 = 0xD1;
+/// A row with a bit map of the columns that are NULL.
+const NBCROW: u8 = 0xD2;
 pub(crate) const DONE: [u8; 3] = [0xFD, 0xFE, 0xFF];
 
 /// How a cell of a column is written.
@@ -38,6 +40,7 @@ impl Anatomy {
             match token {
                 COLMETADATA => columns = reader.metadata(),
                 ROW => columns.iter().for_each(|cell| reader.cell(*cell)),
+                NBCROW => reader.sparse(&columns),
                 0xFD..=0xFF => reader.skip(12),
                 0x79 => reader.skip(4),
                 0xA9 | 0xAA | 0xAB | 0xAD | 0xE3 => {
@@ -139,6 +142,18 @@ impl Reader<'_> {
                 if longest == u16::MAX { Cell::Chunks } else { Cell::ShortLength }
             }
             other => panic!("type {other:#x} is not known here"),
+        }
+    }
+
+    /// The bit map is a value, too: it says which ones are NULL.
+    fn sparse(&mut self, columns: &[Cell]) {
+        let bytes = columns.len().div_ceil(8);
+        self.anatomy.values.push(self.at..self.at + bytes);
+        let map: Vec<u8> = (0..bytes).map(|_| self.u8()).collect();
+        for (index, cell) in columns.iter().enumerate() {
+            if map[index / 8] >> (index % 8) & 1 == 0 {
+                self.cell(*cell);
+            }
         }
     }
 

@@ -218,7 +218,7 @@ fn read(file: Bytes, broken: impl Fn() -> String) -> Result<RecordBatch> {
 }
 
 /// The rows under the table's declared schema.
-fn declared(found: &RecordBatch, table: &Table) -> Result<RecordBatch> {
+pub(super) fn declared(found: &RecordBatch, table: &Table) -> Result<RecordBatch> {
     let schema = table.arrow_schema();
     let mut columns = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {

@@ -28,7 +28,9 @@ Examples:
   tillvault demo
   tillvault demo --folder /tmp/hotel --days 30 --tickets-per-day 250
   tillvault demo serve --folder /tmp/hotel      till and WebDAV server of that folder again, as the story left them
-  tillvault demo till --port 14330              a till alone, for any TDS client (user tillvault, password demo)"
+  tillvault demo till --port 14330              a till alone, for any TDS client (user tillvault, password demo)
+  tillvault demo till --port 0 --json           the same on a free port, which the one object printed at the start tells
+  tillvault demo till --order-lines 1000000 --frozen    a large till that is faster than its clients"
 )]
 pub(super) struct DemoArgs {
     #[command(flatten)]
@@ -71,6 +73,15 @@ enum Part {
         days: u32,
         #[command(flatten)]
         trade: TradeArgs,
+        /// Copy that trade until there are so many order lines: a large till in seconds
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+        order_lines: Option<u64>,
+        /// Prepare answers once and keep them, so that the till is faster than its clients: for benchmarks
+        #[arg(long)]
+        frozen: bool,
+        /// Serve the order lines so many times over, with Ids that go on; they can be read in key order only
+        #[arg(long, value_name = "TIMES", requires = "frozen", value_parser = clap::value_parser!(u64).range(1..=1000))]
+        repeat: Option<u64>,
     },
     /// Start the till and the WebDAV server of a demo folder again, as the story left them, until Ctrl-C
     Serve {
@@ -94,7 +105,7 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<Rendered> {
             let folder = Folder::create(&folder, days, trade.tickets_per_day, trade.seed)?;
             story::tell(folder, context).await
         }
-        Some(Part::Till { port, days, trade }) => {
+        Some(Part::Till { port, days, trade, order_lines, frozen, repeat }) => {
             let till = DemoTill::start(TillOptions {
                 port,
                 days,
@@ -103,6 +114,13 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<Rendered> {
                 ..folder::till_options()
             })
             .await?;
+            if let Some(lines) = order_lines {
+                till.grow(lines)?;
+            }
+            if frozen {
+                till.engine().freeze_repeating(&[("Orders", repeat.unwrap_or(1))]);
+            }
+            context.announce(&json!({ "till": server_json(&till) }))?;
             note(context, format!("till on 127.0.0.1 port {}", till.port()));
             note(
                 context,
@@ -119,11 +137,23 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<Rendered> {
 async fn serve(folder: &Folder, context: &Context) -> Result<Rendered> {
     let (till, cloud): (DemoTill, WebDavServer) = folder.start().await?;
     folder.replay(&till)?;
+    context.announce(&json!({ "till": server_json(&till), "webdav": { "url": cloud.url().as_str() } }))?;
     note(context, format!("till on 127.0.0.1 port {}, WebDAV at {}", till.port(), cloud.url()));
     note(context, format!("in another terminal: cd {} and, for example, tillvault snapshot", folder.path().display()));
     note(context, "Ctrl-C ends it");
     std::future::pending::<()>().await;
     Rendered::new(&json!({}), "")
+}
+
+/// How a client reaches the till.
+fn server_json(till: &DemoTill) -> serde_json::Value {
+    json!({
+        "host": "127.0.0.1",
+        "port": till.port(),
+        "database": folder::DATABASE,
+        "user": folder::USER,
+        "password": folder::PASSWORD,
+    })
 }
 
 fn note(context: &Context, message: impl Into<String>) {

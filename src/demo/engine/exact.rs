@@ -18,8 +18,7 @@ use sqlparser::{
 };
 
 use super::{
-    Context, Engine, OutColumn, SqlError, Value, convert::data_type_of, lookup_key, select::object_name,
-    translate::same_name,
+    Context, Engine, OutColumn, SqlError, Value, convert::data_type_of, select::object_name, translate::same_name,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -125,13 +124,13 @@ impl Engine {
         self.add_stored(&exact.table, &stored)?;
         let connection = self.connection()?;
         let failed = |e: duckdb::Error| misfit("rows the embedded database refuses").caused_by(e);
-        let target = [&*name.schema, &*name.name].map(crate::model::identifier::quoted).join(".");
+        let target = self.place(&name);
         for id in &ids {
             let values: Vec<String> = id.iter().map(i64::to_string).collect();
             let values = if values.is_empty() { "0".to_owned() } else { values.join(", ") };
             connection.execute_batch(&format!("INSERT INTO {target} VALUES ({values})")).map_err(failed)?;
         }
-        self.exact_tables().insert(lookup_key(&name.schema, &name.name), Arc::new(exact));
+        self.exact_tables().insert(self.lookup_key(&name.schema, &name.name), Arc::new(exact));
         self.describe()
     }
 }
@@ -208,7 +207,7 @@ fn exact_table(query: &Query, engine: &Engine) -> Option<Arc<ExactTable>> {
         fn pre_visit_relation(&mut self, name: &ObjectName) -> ControlFlow<Self::Break> {
             let found = object_name(name).ok().and_then(|(schema, name)| {
                 let schema = schema.unwrap_or_else(|| "dbo".to_owned());
-                self.0.exact_tables().get(&lookup_key(&schema, &name)).cloned()
+                self.0.exact_tables().get(&self.0.lookup_key(&schema, &name)).cloned()
             });
             found.map_or(ControlFlow::Continue(()), ControlFlow::Break)
         }

@@ -162,6 +162,9 @@ impl Translator<'_> {
     /// A function whose arguments are values.
     #[allow(clippy::too_many_lines, reason = "one arm per function")]
     pub(super) fn call(&mut self, name: &str, arguments: &[Typed]) -> Result<Typed, SqlError> {
+        if let Some(answer) = self.about(name, arguments)? {
+            return Ok(answer);
+        }
         let options = self.context.engine.options();
         Ok(match (name, arguments) {
             ("GETDATE", []) => Typed::value(format!("TIMESTAMP '{}'", self.clock(3)), SqlType::DateTime).not_null(),
@@ -199,7 +202,26 @@ impl Translator<'_> {
             ("TYPE_NAME", [id]) => {
                 Typed::value(format!("(SELECT name FROM sys.types WHERE user_type_id = {})", id.sql), sysname())
             }
+            ("HAS_PERMS_BY_NAME", [_, class, right])
+                if right.constant.as_deref().is_some_and(|right| right.eq_ignore_ascii_case("UNMASK")) =>
+            {
+                // Known for a database since version 13, for a table since 16.
+                let table = class.constant.as_deref().is_some_and(|class| class.eq_ignore_ascii_case("OBJECT"));
+                let known = self.context.engine.major_version() >= if table { 16 } else { 13 };
+                let answer = i32::from(options.unmask).to_string();
+                Typed::value(if known { answer } else { "NULL".into() }, SqlType::Int)
+            }
+            ("QUOTENAME", [name]) => {
+                let name = as_text(name)?;
+                let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
+                Typed::value(sql, text_type(true, Some(258)))
+            }
             ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::value("1", SqlType::Int),
+            ("QUOTENAME", [name]) => {
+                let name = as_text(name)?;
+                let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
+                Typed::value(sql, text_type(true, Some(258)))
+            }
             ("LEN", [value]) => {
                 let value = as_text(value)?;
                 Typed::value(format!("tsql_units(rtrim({}, ' '))", value.sql), length_type(&value)?)
@@ -365,10 +387,12 @@ impl Translator<'_> {
         let number = |value: i64| Typed::value(value.to_string(), SqlType::Int).not_null();
         Ok(match name.to_ascii_uppercase().as_str() {
             "@@VERSION" => {
-                let version = format!(
-                    "Microsoft SQL Server 2017 (RTM) - {} (X64) \n\t{} (demo till of tillvault)",
-                    options.version, options.edition
-                );
+                let version = options.about.version_text.clone().unwrap_or_else(|| {
+                    format!(
+                        "Microsoft SQL Server 2017 (RTM) - {} (X64) \n\t{} (demo till of tillvault)",
+                        options.version, options.edition
+                    )
+                });
                 text(&version, SqlType::NVarChar { length: Some(300) }).not_null()
             }
             "@@SERVERNAME" => text(&options.server_name, sysname()).not_null(),

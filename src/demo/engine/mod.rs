@@ -7,6 +7,7 @@
 //! Promises: a statement outside the supported part of T-SQL is refused with an error, never answered differently from a
 //! real server on purpose; nothing in here writes to the tables on behalf of a client.
 
+mod about;
 pub(super) mod batch;
 mod binary;
 mod catalog;
@@ -16,8 +17,10 @@ mod constant;
 mod convert;
 pub(super) mod exact;
 mod expression;
+mod freeze;
 mod functions;
 mod native;
+mod page;
 mod select;
 mod translate;
 mod typing;
@@ -34,10 +37,17 @@ use jiff::civil::DateTime;
 use super::schema;
 use crate::{
     error::{Error, Kind, OrFail, Result},
-    model::{sql_type::SqlType, table::Table},
+    model::{
+        identifier,
+        sql_type::SqlType,
+        table::{Table, TableName},
+    },
 };
 
+pub use about::About;
 pub use exact::{ExactCell, ExactTable};
+pub(super) use freeze::Frozen;
+pub(super) use page::Page;
 pub(super) use translate::{Context, Plan, translate};
 
 /// What the engine says about itself.
@@ -55,8 +65,12 @@ pub struct EngineOptions {
     pub collation: String,
     /// Whether the database allows snapshot isolation.
     pub allow_snapshot_isolation: bool,
+    /// Whether the login has the right to see the true values of masked columns. Only the answer to the question depends on it.
+    pub unmask: bool,
     /// Functions this server does not have, in upper case: calling one is error 195, as on old servers and on Babelfish.
     pub missing_functions: Vec<String>,
+    /// What the server says of rights and states.
+    pub about: About,
 }
 
 impl Default for EngineOptions {
@@ -68,7 +82,9 @@ impl Default for EngineOptions {
             edition: "Express Edition (64-bit)".into(),
             collation: schema::COLLATION.into(),
             allow_snapshot_isolation: false,
+            unmask: true,
             missing_functions: Vec::new(),
+            about: About::default(),
         }
     }
 }
@@ -81,6 +97,7 @@ pub struct Engine {
     tables: RwLock<BTreeMap<String, Arc<Table>>>,
     exact: Mutex<BTreeMap<String, Arc<exact::ExactTable>>>,
     clock: Mutex<Option<DateTime>>,
+    frost: freeze::Frost,
 }
 
 impl Engine {
@@ -103,18 +120,48 @@ impl Engine {
             tables: RwLock::default(),
             exact: Mutex::default(),
             clock: Mutex::new(None),
+            frost: freeze::Frost::default(),
         };
-        engine.add(&catalog::tables())?;
+        engine.add(&catalog::tables(engine.major_version()))?;
+        engine.add(&about::tables())?;
         engine.add(tables)?;
         engine.describe()?;
         Ok(Arc::new(engine))
     }
 
-    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`.
+    /// A connection to the data, for the simulation and for tests. Tables lie in the schema `dbo`. A frozen engine thaws.
     ///
     /// # Errors
     /// [`Kind::Bug`] when `DuckDB` refuses.
     pub fn connection(&self) -> Result<Connection> {
+        self.thaw();
+        self.reading_connection()
+    }
+
+    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, so that the
+    /// till is faster than its clients. Whoever still holds a connection must not write; asking for a new one thaws.
+    pub fn freeze(&self) {
+        self.frost.set(&[]);
+    }
+
+    /// Freezes, and serves the rows of some tables several times over: their leading key goes on where it ended, all other
+    /// values are repeated. Such a table can be read in key order only; other statements on it are refused.
+    pub fn freeze_repeating(&self, tables: &[(&str, u64)]) {
+        self.frost.set(tables);
+    }
+
+    /// Takes back [`Engine::freeze`].
+    pub fn thaw(&self) {
+        self.frost.lift();
+    }
+
+    /// How the engine is frozen, if it is.
+    pub(super) fn frozen(&self) -> Option<Frozen> {
+        self.frost.get()
+    }
+
+    /// A connection that only reads.
+    pub(super) fn reading_connection(&self) -> Result<Connection> {
         let connection = self.root().try_clone().or_fail(Kind::Bug, || "cannot connect to the demo till's database")?;
         Ok(connection)
     }
@@ -124,6 +171,7 @@ impl Engine {
     /// # Errors
     /// [`Kind::Bug`] when there is such a table already.
     pub fn add_table(&self, table: &Table) -> Result<()> {
+        self.thaw();
         self.add(std::slice::from_ref(table))?;
         self.describe()
     }
@@ -149,10 +197,39 @@ impl Engine {
         set.unwrap_or_else(|| jiff::Zoned::now().datetime())
     }
 
-    /// The table of that schema and name, whatever their case.
+    /// The table of that schema and name, whatever their case; in their case alone where the database is case-sensitive.
     pub(super) fn table(&self, schema: &str, name: &str) -> Option<Arc<Table>> {
+        if self.options.about.lacks_view(schema, name) {
+            return None;
+        }
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        tables.get(&lookup_key(schema, name)).cloned()
+        tables.get(&self.lookup_key(schema, name)).cloned()
+    }
+
+    /// Whether names that differ in case alone are different ones. Values compare without case all the same.
+    fn is_case_sensitive(&self) -> bool {
+        let collation = self.options.collation.to_ascii_uppercase();
+        collation.contains("_CS_") || select::is_binary_collation(&collation)
+    }
+
+    fn lookup_key(&self, schema: &str, name: &str) -> String {
+        let key = format!("{schema}.{name}");
+        if self.is_case_sensitive() && !schema.eq_ignore_ascii_case("sys") { key } else { key.to_lowercase() }
+    }
+
+    /// Where `DuckDB` has a table, quoted: under its own name, and in a case-sensitive database, which `DuckDB` is not, under
+    /// a name that differs from all others without regard to case.
+    #[must_use]
+    pub fn place(&self, table: &TableName) -> String {
+        format!("{}.{}", identifier::quoted(&table.schema), identifier::quoted(&self.stored_name(table)))
+    }
+
+    fn stored_name(&self, table: &TableName) -> String {
+        if self.is_case_sensitive() && table.schema != "sys" {
+            let hash = blake3::hash(table.name.as_bytes()).to_hex();
+            return format!("{}~{}", table.name, &hash[..8]);
+        }
+        table.name.clone()
     }
 
     fn exact_tables(&self) -> MutexGuard<'_, BTreeMap<String, Arc<exact::ExactTable>>> {
@@ -162,11 +239,13 @@ impl Engine {
     /// Adds `table`, of which the embedded database keeps what `stored` says.
     fn add_stored(&self, table: &Table, stored: &Table) -> Result<()> {
         let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        let key = lookup_key(&table.name.schema, &table.name.name);
+        let key = self.lookup_key(&table.name.schema, &table.name.name);
         if known.contains_key(&key) {
             return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
         }
-        schema::create_tables(&self.root(), std::slice::from_ref(stored))?;
+        let mut stored = stored.clone();
+        stored.name.name = self.stored_name(&table.name);
+        schema::create_tables(&self.root(), &[stored])?;
         known.insert(key, Arc::new(table.clone()));
         Ok(())
     }
@@ -178,18 +257,19 @@ impl Engine {
     fn add(&self, tables: &[Table]) -> Result<()> {
         let mut known = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         for table in tables {
-            let key = lookup_key(&table.name.schema, &table.name.name);
+            let key = self.lookup_key(&table.name.schema, &table.name.name);
             if known.contains_key(&key) {
                 return Err(Error::new(Kind::Bug, format!("the demo till has a table {} already", table.name)));
             }
             // Types without an exact storage are listed in the catalog like all others; see `exact` for their values.
             let mut stored = table.clone();
+            stored.name.name = self.stored_name(&table.name);
             for column in &mut stored.columns {
                 if schema::duckdb_type(&column.sql_type).is_none() {
                     column.sql_type = SqlType::NVarChar { length: None };
                 }
             }
-            if !catalog::is_view(table) {
+            if !catalog::is_view(table) && !about::is_view(table) {
                 schema::create_tables(&self.root(), &[stored])?;
             }
             known.insert(key, Arc::new(table.clone()));
@@ -200,13 +280,12 @@ impl Engine {
     /// Fills the `sys` schema anew.
     fn describe(&self) -> Result<()> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let script = catalog::script(tables.values(), &self.options);
-        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")
+        let script =
+            catalog::script(tables.values(), &self.options, self.major_version(), |table| self.place(&table.name));
+        self.root().execute_batch(&script).or_fail(Kind::Bug, || "cannot fill the demo till's catalog views")?;
+        let about = about::script(&self.options);
+        self.root().execute_batch(&about).or_fail(Kind::Bug, || "cannot make the demo till's views of sizes")
     }
-}
-
-fn lookup_key(schema: &str, name: &str) -> String {
-    format!("{}.{}", schema.to_lowercase(), name.to_lowercase())
 }
 
 /// An error as SQL Server would report it.

@@ -414,7 +414,7 @@ impl Translator<'_> {
                 table: Some(found.name.name.clone()),
             })
             .collect();
-        let place = format!("{}.{}", quoted(&found.name.schema), quoted(&found.name.name));
+        let place = self.context.engine.place(&found.name);
         Ok((Source { name: shown, columns }, format!("{place} AS {inner}")))
     }
 }

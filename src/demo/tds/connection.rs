@@ -144,8 +144,10 @@ async fn check(login: &Login, shared: &Shared) -> Result<u32, SqlError> {
     if !known {
         return Err(SqlError::new(18456, 14, format!("Login failed for user '{}'.", login.user)));
     }
-    let database = &shared.engine.options().database;
-    if !login.database.is_empty() && !login.database.eq_ignore_ascii_case(database) {
+    let options = shared.engine.options();
+    let is = |name: &str| login.database.eq_ignore_ascii_case(name);
+    let opens = if is(&options.database) { options.about.is_open() } else { login.database.is_empty() || is("master") };
+    if !opens {
         let text = format!("Cannot open database \"{}\" requested by the login. The login failed.", login.database);
         return Err(SqlError::new(4060, 11, text));
     }

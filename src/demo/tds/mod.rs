@@ -12,6 +12,7 @@ mod connection;
 mod login;
 pub(in crate::demo) mod moment;
 mod packet;
+mod prepared;
 mod rpc;
 mod server;
 mod session;

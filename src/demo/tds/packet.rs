@@ -24,6 +24,8 @@ pub(super) const DEFAULT_PACKET_SIZE: usize = 4096;
 const LONGEST_REQUEST: usize = 64 << 20;
 /// Bytes collected before they are handed to the network side.
 const PIECE: usize = 64 << 10;
+/// Bytes handed over at once of answers that are ready.
+const LARGE_PIECE: usize = 512 << 10;
 
 pub(super) const SQL_BATCH: u8 = 1;
 pub(super) const RPC: u8 = 3;
@@ -181,6 +183,45 @@ impl Outgoing {
         self.sender.blocking_send(Piece::Packets(out)).map_err(|_| Gone)
     }
 
+    /// Sends bytes that are ready, in large pieces, straight into packets; what fills no packet waits in the body. Whether
+    /// the client still wants them.
+    pub(super) fn send_bytes(&mut self, mut bytes: &[u8], cancel: &Cancel) -> Result<bool, Gone> {
+        let room = self.packet_size - HEADER;
+        // Whole packets leave only when more follows: the last one must carry the end mark.
+        while self.body.len() + bytes.len() > room {
+            let packets = ((self.body.len() + bytes.len() - 1) / room).min((LARGE_PIECE / self.packet_size).max(1));
+            let mut out = Vec::with_capacity((packets + 1) * self.packet_size);
+            if !self.body.is_empty() {
+                // The rest of earlier tokens, filled up.
+                self.send_full_packets()?;
+                let (head, rest) = bytes.split_at((room - self.body.len()).min(bytes.len()));
+                self.body.extend_from_slice(head);
+                bytes = rest;
+                if bytes.is_empty() {
+                    break;
+                }
+                push_packet(&mut out, RESPONSE, false, self.next_id, &self.body);
+                self.next_id = self.next_id.wrapping_add(1);
+                self.body.clear();
+            }
+            let full = (bytes.len().saturating_sub(1) / room).min(packets);
+            let (now, later) = bytes.split_at(full * room);
+            for body in now.chunks_exact(room) {
+                push_packet(&mut out, RESPONSE, false, self.next_id, body);
+                self.next_id = self.next_id.wrapping_add(1);
+            }
+            bytes = later;
+            if !out.is_empty() {
+                self.sender.blocking_send(Piece::Packets(out)).map_err(|_| Gone)?;
+            }
+            if cancel.stopped() {
+                return Ok(false);
+            }
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(true)
+    }
+
     /// Sends everything so far without ending the message: what a connection cut in the middle leaves behind.
     pub(super) fn flush_open(&mut self) -> Result<(), Gone> {
         self.send_full_packets()?;
@@ -212,6 +253,39 @@ impl Outgoing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The same tokens in pieces of any size make the same packets as all at once.
+    #[test]
+    fn bytes_that_are_ready_make_the_same_packets() {
+        let bytes: Vec<u8> = (0..70_000u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        for packet_size in [512usize, 4096, 32_000] {
+            let room = packet_size - HEADER;
+            for cuts in
+                [vec![0], vec![1], vec![room], vec![room - 1, room + 1], vec![3 * room, 10], vec![2 * room, room, 5]]
+            {
+                let (sender, mut pieces) = mpsc::channel(1000);
+                let mut out = Outgoing::new(sender, packet_size);
+                let (body, mut rest) = bytes[..cuts.iter().sum::<usize>().min(60_000) + 5000].split_at(700);
+                out.body.extend_from_slice(body);
+                for cut in &cuts {
+                    let (now, later) = rest.split_at((*cut).min(rest.len()));
+                    assert!(out.send_bytes(now, &Cancel::default()).unwrap());
+                    rest = later;
+                }
+                assert!(out.send_bytes(rest, &Cancel::default()).unwrap());
+                out.finish(false).unwrap();
+                let mut sent = Vec::new();
+                while let Ok(piece) = pieces.try_recv() {
+                    match piece {
+                        Piece::Packets(packets) | Piece::Last { packets, .. } => sent.extend(packets),
+                        Piece::Drop => panic!("nothing is cut here"),
+                    }
+                }
+                let all = &bytes[..cuts.iter().sum::<usize>().min(60_000) + 5000];
+                assert!(sent == frame(RESPONSE, all, packet_size), "packets of {packet_size}, cut at {cuts:?}");
+            }
+        }
+    }
 
     #[tokio::test]
     async fn a_long_message_survives_framing_and_reading() {

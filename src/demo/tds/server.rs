@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     collation::Collation,
-    connection,
+    connection, prepared,
     tls::{self, Certificate},
 };
 use crate::{
@@ -60,6 +60,7 @@ pub(super) struct Shared {
     pub(super) collation: Collation,
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) version: [u8; 4],
+    pub(super) prepared: prepared::Cache,
 }
 
 /// A running server. Dropping it stops listening and closes its connections.
@@ -104,6 +105,7 @@ impl Server {
             options,
             faults: Arc::new(Faults::default()),
             acceptor,
+            prepared: prepared::Cache::default(),
         });
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Ok(Self { port, shared, certificate, running })
@@ -119,6 +121,12 @@ impl Server {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// How many answers of a frozen engine were ready when they were asked for: what a benchmark or a test of them checks.
+    #[must_use]
+    pub fn prepared_answers(&self) -> u64 {
+        self.shared.prepared.served()
     }
 
     /// The database behind the server.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     demo::{
-        engine::{self, Context, Parameter, Plan, SqlError, batch::Statement},
+        engine::{self, Context, Frozen, Page, Parameter, Plan, SqlError, batch::Statement},
         fault::Fault,
     },
     error::{Error, Result},
@@ -107,7 +107,7 @@ impl Response<'_> {
 impl Session {
     pub(super) fn new(shared: &Arc<Shared>) -> Result<Self, Error> {
         Ok(Self {
-            connection: shared.engine.connection()?,
+            connection: shared.engine.reading_connection()?,
             shared: Arc::clone(shared),
             settings: Settings::default(),
             transaction: None,
@@ -222,7 +222,10 @@ impl Session {
                         continue;
                     }
                     let plan = engine::translate(query, &self.context(parameters))?;
-                    self.query(&plan, text, response)?;
+                    let frozen = self.shared.engine.frozen();
+                    let ready =
+                        frozen.and_then(|frozen| Some((frozen, Page::recognise(query, &self.context(parameters))?)));
+                    self.query(&plan, ready.as_ref(), text, response)?;
                 }
                 Statement::If { condition, then, otherwise } => {
                     let plan = engine::translate(condition, &self.context(parameters))?;
@@ -320,7 +323,13 @@ impl Session {
     }
 
     /// Runs a query and sends its rows.
-    fn query(&mut self, plan: &Plan, text: &str, response: &mut Response<'_>) -> Result<(), Stop> {
+    fn query(
+        &mut self,
+        plan: &Plan,
+        ready: Option<&(Frozen, Page)>,
+        text: &str,
+        response: &mut Response<'_>,
+    ) -> Result<(), Stop> {
         self.shared.faults.note_statement(text);
         let reads_data = !plan.tables.is_empty();
         if reads_data {
@@ -335,6 +344,13 @@ impl Session {
             Some(Fault::Stall(time)) => pause(*time, response.cancel)?,
             _ => {}
         }
+        if let (None, Some((frozen, page))) = (&fault, ready)
+            && let Some(rows) = self.send_prepared(frozen, page, response)?
+        {
+            self.counted(rows, response);
+            return Ok(());
+        }
+        self.refuse_repeated(plan)?;
         let connection = &self.connection;
         let failed = |error: &duckdb::Error| SqlError::of_engine(error);
         let mut statement = connection.prepare(&plan.sql).map_err(|error| failed(&error))?;
@@ -377,13 +393,39 @@ impl Session {
             Some(Fault::ErrorAfter(_, number, message)) => return Err(SqlError::new(number, 16, message).into()),
             _ => {}
         }
+        self.counted(rows, response);
+        Ok(())
+    }
+
+    /// Sends rows that are ready. Their number, or `None` when there are none such.
+    fn send_prepared(&self, frozen: &Frozen, page: &Page, response: &mut Response<'_>) -> Result<Option<u64>, Stop> {
+        let whole = || engine::translate(&page.whole, &self.context(&[]));
+        let collation = self.shared.collation;
+        let Some(prepared) = self.shared.prepared.get(frozen, page, whole, &self.connection, collation)? else {
+            return Ok(None);
+        };
+        self.shared.prepared.count();
+        response.flush_done(true);
+        prepared.send(page, response.out, response.cancel)?.map(Some).ok_or(Stop::Attention)
+    }
+
+    /// The rows of a table that is served several times over exist as prepared answers only.
+    fn refuse_repeated(&self, plan: &Plan) -> Result<(), SqlError> {
+        let Some(frozen) = self.shared.engine.frozen() else { return Ok(()) };
+        match plan.tables.iter().find(|table| frozen.times(table) > 1) {
+            Some(table) => Err(SqlError::unsupported(format!("this statement on {table}, whose rows are repeated"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a query's rows.
+    fn counted(&mut self, rows: u64, response: &mut Response<'_>) {
         self.row_count = i64::try_from(rows).unwrap_or(i64::MAX);
         let mut status = if self.settings.no_count { 0 } else { token::DONE_COUNT };
         if self.transaction.is_some() {
             status |= token::DONE_IN_TRANSACTION;
         }
         response.done(status, token::COMMAND_SELECT, rows);
-        Ok(())
     }
 }
 

@@ -31,7 +31,7 @@ use crate::{
 
 const COLMETADATA: u8 = 0x81;
 const ROW: u8 = 0xD1;
-const NBCROW: u8 = 0xD2;
+pub(super) const NBCROW: u8 = 0xD2;
 /// Longest piece of a PLP value; real servers send about as much at once.
 const PLP_PIECE: usize = 8000;
 

@@ -121,6 +121,16 @@ impl Desk {
         self.counters = counters;
     }
 
+    /// Lets the identity of a table go on behind `last`.
+    pub(super) fn go_on_from(&mut self, table: &str, last: i32) {
+        self.counters.insert(table.to_owned(), last);
+    }
+
+    /// All tables.
+    pub(super) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
     /// The names of all tables.
     pub(super) fn table_names(&self) -> Vec<String> {
         self.tables.iter().map(|table| table.name.name.clone()).collect()

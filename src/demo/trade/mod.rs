@@ -38,6 +38,7 @@ mod house;
 mod json;
 mod ledger;
 mod menu;
+mod multiply;
 mod plan;
 mod service;
 

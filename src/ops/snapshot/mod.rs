@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::run::{Run, Taken};
-use super::clear;
+use super::{balance, changes::Change, clear};
 use crate::{
     archive::{
         Archive,
@@ -107,6 +107,9 @@ pub struct SnapshotOutcome {
     /// Tables that could not be taken, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<MissingTable>,
+    /// What changed in the shape of tables since the snapshot before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// Changes that the quick checksums had not shown; found by a full read only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub collisions: Vec<Collision>,
@@ -143,6 +146,9 @@ pub async fn snapshot(
     refuse_other_till(previous.as_ref(), &till)?;
     let mut known = archive.known_sums();
     let taken = read_till(archive, source, (previous.as_ref(), &till, &known), options, observer).await?;
+    if taken.consistency != Consistency::Snapshot {
+        check_balance(archive, previous.as_ref(), &taken, &till, observer);
+    }
     let clear = clear_seen(archive, previous.as_ref(), &taken, observer).await;
     let epoch = epoch_so_far(archive, previous.as_ref()) + u32::from(clear.is_some());
     let (number, parent) = archive.next_link()?;
@@ -165,6 +171,7 @@ pub async fn snapshot(
         epoch,
         clear: clear.as_ref().map(|seen| seen.note.clone()),
         missing: taken.missing.clone(),
+        changes: taken.changes.clone(),
         collisions: taken.collisions.clone(),
         reads: taken.reads.clone(),
         tables: taken.tables.clone(),
@@ -260,6 +267,25 @@ async fn clear_seen(
             observer.event(Event::Warning { message });
             None
         }
+    }
+}
+
+/// The sum check on closed tickets, where they were not read in one transaction.
+fn check_balance(
+    archive: &Archive,
+    previous: Option<&Snapshot>,
+    taken: &Taken,
+    till: &TillInfo,
+    observer: &SharedObserver,
+) {
+    let before = previous.map(|snapshot| snapshot.tables.as_slice());
+    let message = match balance::check(archive, before, &taken.entries, &taken.missing, till.local_time) {
+        Ok(deviations) => balance::warning(&deviations),
+        // The rows are in the archive, whatever is wrong with earlier ones.
+        Err(error) => Some(format!("closed tickets cannot be checked against their payments: {}", error.message())),
+    };
+    if let Some(message) = message {
+        observer.event(Event::Warning { message });
     }
 }
 

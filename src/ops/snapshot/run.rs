@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     model::table::{Table, TableName},
     observe::{Event, SharedObserver},
+    ops::changes::{self, Change},
     source::{Source, TableSelection, TillInfo, pattern},
 };
 
@@ -48,6 +49,8 @@ pub(super) struct Run<'a> {
     /// Chunk files that this run has added, also by an earlier read of the same table.
     pub(super) new_files: HashSet<String>,
     pub(super) collisions: Vec<Collision>,
+    /// What changed in the tables' shape.
+    changes: Vec<Change>,
 }
 
 /// What reading gave.
@@ -57,6 +60,7 @@ pub(super) struct Taken {
     pub(super) missing: Vec<MissingTable>,
     pub(super) reads: Vec<TableRead>,
     pub(super) collisions: Vec<Collision>,
+    pub(super) changes: Vec<Change>,
     pub(super) rows_read: u64,
     pub(super) consistency: Consistency,
     checked: BTreeMap<String, Checked>,
@@ -84,6 +88,7 @@ impl<'a> Run<'a> {
             rows_read: BTreeMap::new(),
             new_files: HashSet::new(),
             collisions: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -113,9 +118,11 @@ impl<'a> Run<'a> {
             return Err(Error::new(Kind::Source, "no table of the till is to be read")
                 .hint("check the database name and [tables] in the settings; the login needs the role db_datareader"));
         }
-        self.name_vanished(&tables, &options.selection);
+        self.changes = changes::compare(self.previous, &tables);
+        self.name_vanished(source, &tables, &options.selection).await?;
         self.observer.event(Event::Phase { name: "read the till", total: Some(tables.len() as u64) });
         self.consistency = self.read_all(source, &tables).await?;
+        self.confirm_emptied(source).await?;
         source.end().await
     }
 
@@ -128,8 +135,16 @@ impl<'a> Run<'a> {
 
     /// Tables of the snapshot before that the till does not show any more: dropped there, or hidden from the login. They are
     /// missing, not empty. A table that the settings leave out now is neither.
-    fn name_vanished(&mut self, tables: &[Table], selection: &TableSelection) {
-        let Some(previous) = self.previous else { return };
+    ///
+    /// # Errors
+    /// `Source` when the till contradicts its own catalog, or fails as a whole.
+    async fn name_vanished(
+        &mut self,
+        source: &mut dyn Source,
+        tables: &[Table],
+        selection: &TableSelection,
+    ) -> Result<()> {
+        let Some(previous) = self.previous else { return Ok(()) };
         let now: BTreeSet<String> = tables.iter().map(|table| table.name.to_string()).collect();
         let listed = previous.tables.iter().map(|entry| {
             let table = &entry.table.name;
@@ -141,6 +156,11 @@ impl<'a> Run<'a> {
             .map(|missing| (missing.table.clone(), missing.last_in, may_be_meant(selection, &missing.table)));
         for (name, last_in, meant) in listed.chain(missed) {
             let Some(last_in) = last_in.filter(|_| meant && !now.contains(&name)) else { continue };
+            let Ok(table) = name.parse();
+            if let Err(error) = changes::confirm(source, &table, None).await {
+                self.miss(&name, error)?;
+                continue;
+            }
             let reason =
                 "the till does not show it any more: it was dropped there, or the login may not see it".to_owned();
             let message = format!(
@@ -149,6 +169,23 @@ impl<'a> Run<'a> {
             self.observer.event(Event::Warning { message });
             self.taken.insert(name.clone(), Err(MissingTable { table: name, reason, last_in: Some(last_in) }));
         }
+        Ok(())
+    }
+
+    /// Tables that had rows and read empty now: the till is asked once more before its neighbours' moment is over.
+    async fn confirm_emptied(&mut self, source: &mut dyn Source) -> Result<()> {
+        let is_emptied = |name: &String| self.entry_before(name).is_some_and(|before| before.rows > 0);
+        let read = self.taken.iter().filter_map(|(name, taken)| Some((name, taken.as_ref().ok()?)));
+        let emptied: Vec<TableName> = read
+            .filter(|(name, taken)| taken.entry.rows == 0 && is_emptied(name))
+            .map(|(_, taken)| taken.entry.table.name.clone())
+            .collect();
+        for table in emptied {
+            if let Err(error) = changes::confirm(source, &table, Some(0)).await {
+                self.miss(&table.to_string(), error)?;
+            }
+        }
+        Ok(())
     }
 
     /// The newest entry of a table: in the snapshot before, or where it was seen last when it is missing there.
@@ -197,6 +234,7 @@ impl<'a> Run<'a> {
             missing: Vec::new(),
             reads: Vec::new(),
             collisions: self.collisions,
+            changes: self.changes,
             rows_read: self.rows_read.values().sum(),
             consistency: self.consistency,
             checked: BTreeMap::new(),
@@ -218,6 +256,7 @@ impl<'a> Run<'a> {
             return Err(Error::new(Kind::Source, "not one table could be read, so no snapshot was written")
                 .hint("the warnings above name the cause; the login needs the role db_datareader"));
         }
+        taken.changes.iter().for_each(|change| self.observer.event(change.event()));
         for Collision { table, keys } in &taken.collisions {
             let place = keys.map_or(String::new(), |(lo, hi)| format!(" among the keys {lo} to {hi}"));
             let message = format!(
@@ -245,8 +284,7 @@ impl Taken {
 
 /// Whether the settings would still take a table of this display name. A point may part schema and name, or be in the name.
 fn may_be_meant(selection: &TableSelection, name: &str) -> bool {
-    let with_schema =
-        name.split_once('.').map(|(schema, name)| TableName { schema: schema.to_owned(), name: name.to_owned() });
+    let with_schema = name.parse().ok();
     [Some(TableName::dbo(name)), with_schema].iter().flatten().any(|table| pattern::selects(selection, table))
 }
 

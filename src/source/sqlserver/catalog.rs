@@ -10,13 +10,18 @@
 mod details;
 mod kinds;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use arrow::{
+    array::{AsArray as _, RecordBatch},
+    datatypes::Int64Type,
+};
 use tiberius::Row;
 
 use super::{
     queries::catalog::{self as queries, Views},
-    session::{Session, Value, integer, text},
+    rows::Value,
+    session::{Session, integer, pseudo_table, text},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -120,18 +125,21 @@ pub(super) async fn read(session: &mut Session) -> Result<Catalog> {
 /// `Source` when the till cannot answer.
 pub(super) async fn count(session: &mut Session, table: &TableName) -> Result<Option<u64>> {
     let names = [Value::Text(table.schema.clone()), Value::Text(table.name.clone())];
-    let found = session.ask(DOING, Some(table), queries::IS_THERE, &names).await?;
-    let figure = |rows: &[Row], column: &str| {
-        rows.first()
-            .and_then(|row| integer(row, column))
+    let columns = Arc::new(pseudo_table("count", &[("found", SqlType::BigInt)]));
+    let found = session.answer(DOING, Some(table), queries::IS_THERE, &names, &columns).await?;
+    let figure = |batch: &RecordBatch| {
+        let counts = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        counts
+            .and_then(|counts| counts.iter().next().flatten())
             .and_then(|count| u64::try_from(count).ok())
             .ok_or_else(|| Error::new(Kind::Source, format!("the till did not count table {table}")).hint("run again"))
     };
-    if figure(&found, "table_count")? == 0 {
+    if figure(&found)? == 0 {
         return Ok(None);
     }
-    let rows = session.ask("count the rows of table", Some(table), &queries::count(table), &[]).await?;
-    figure(&rows, "row_count").map(Some)
+    let text = queries::count(table);
+    let rows = session.answer("count the rows of table", Some(table), &text, &[], &columns).await?;
+    figure(&rows).map(Some)
 }
 
 /// Rows of each table by the server's own book-keeping.
@@ -218,20 +226,21 @@ fn required(row: &Row, column: &str) -> Result<String> {
 
 fn column(row: &Row) -> Result<Column> {
     let number = |name: &str| integer(row, name).unwrap_or_default();
+    let type_name = required(row, "type_name")?;
+    let clr = number("system_type_id") == CLR;
     let mut column = Column {
         name: required(row, "column_name")?,
-        sql_type: sql_type(
-            &required(row, "type_name")?,
-            number("max_length"),
-            number("precision_digits"),
-            number("scale_digits"),
-        ),
+        sql_type: if clr {
+            SqlType::clr(&type_name)
+        } else {
+            sql_type(&type_name, number("max_length"), number("precision_digits"), number("scale_digits"))
+        },
         nullable: is_set(row, "is_nullable"),
         identity: is_set(row, "is_identity"),
         collation: text(row, "collation_name"),
         default: text(row, "default_definition"),
         default_name: text(row, "default_name"),
-        clr: number("system_type_id") == CLR,
+        clr,
         generated: match number("generated_always_type") {
             1 => Some("row start".to_owned()),
             2 => Some("row end".to_owned()),

@@ -14,49 +14,83 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
-use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt as _};
+use tokio_util::compat::TokioAsyncWriteCompatExt as _;
 
-use super::{browser, failure};
+use super::{browser, failure, fault::Fault, rows::tiberius::Client};
 use crate::{
     config::{Encryption, TillConfig},
     error::{Error, Kind, OrFail as _, Result},
 };
 
-/// The driver's client over TCP.
-pub(super) type Client = tiberius::Client<Compat<TcpStream>>;
-
 /// The name the server's administrator sees in its list of sessions.
-const APPLICATION: &str = "tillvault";
+pub(super) const APPLICATION: &str = "tillvault";
 
-/// Connects and signs in, all within the configured time.
+/// Where a connection was made, so that another can be made there without asking again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// The host as the settings name it, without the instance: what a certificate has to say.
+    pub host: String,
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Whether the server encrypts and the settings allow it.
+    pub encrypted: bool,
+}
+
+/// Connects and signs in with tiberius, all within the configured time.
 ///
 /// # Errors
 /// `Source` or `Credentials`; each cause has its own message.
-pub(super) async fn connect(config: &TillConfig) -> Result<Client> {
+pub(super) async fn connect(config: &TillConfig) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    let (host, instance) = split_host(&config.host);
+    let addresses = resolve(host, deadline).await?;
+    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
+    finish(config, host, address, stream, deadline).await
+}
+
+/// [`connect`] to where the till was found before: nobody is asked for the address again while it answers there.
+///
+/// # Errors
+/// As [`connect`].
+pub(super) async fn connect_again(config: &TillConfig, at: &Endpoint) -> Result<(Client, Endpoint)> {
+    let deadline = Instant::now() + config.connect_timeout;
+    match open_tcp(&at.host, at.address, deadline).await {
+        Ok(stream) => finish(config, &at.host, at.address, stream, deadline).await,
+        Err(_) => connect(config).await,
+    }
+}
+
+/// Signs in on a connection that has been made.
+async fn finish(
+    config: &TillConfig,
+    host: &str,
+    address: SocketAddr,
+    stream: TcpStream,
+    deadline: Instant,
+) -> Result<(Client, Endpoint)> {
     let level = match config.encryption {
         Encryption::Off => EncryptionLevel::NotSupported,
         Encryption::On => EncryptionLevel::On,
         Encryption::Required => EncryptionLevel::Required,
     };
-    let deadline = Instant::now() + config.connect_timeout;
-    let (host, instance) = split_host(&config.host);
-    let addresses = resolve(host, deadline).await?;
-    let (stream, address) = open(config, host, instance, &addresses, deadline).await?;
-    let endpoint = format!("{host}:{}", address.port());
+    let spelled = format!("{host}:{}", address.port());
+    let endpoint = |encrypted| Endpoint { host: host.to_owned(), address, encrypted };
     match sign_in(config, host, level, stream, deadline).await? {
-        Ok(client) => Ok(client),
+        Ok(client) => Ok((client, endpoint(config.encryption != Encryption::Off))),
         // "on" means: where the server can. It cannot, so go on without.
-        Err(error) if config.encryption == Encryption::On && failure::declined_encryption(&error) => {
+        Err(Fault::EncryptionDeclined) if config.encryption == Encryption::On => {
             let stream = open_tcp(host, address, deadline).await?;
             let plain = sign_in(config, host, EncryptionLevel::NotSupported, stream, deadline).await?;
-            plain.map_err(|error| failure::sign_in_failed(config, &endpoint, error))
+            plain
+                .map(|client| (client, endpoint(false)))
+                .map_err(|fault| failure::sign_in_failed(config, &spelled, fault))
         }
-        Err(error) => Err(failure::sign_in_failed(config, &endpoint, error)),
+        Err(fault) => Err(failure::sign_in_failed(config, &spelled, fault)),
     }
 }
 
 /// `HOST\INSTANCE` as its parts. A dot or `(local)` is this machine, as SQL Server's own tools have it.
-fn split_host(host: &str) -> (&str, Option<&str>) {
+pub(super) fn split_host(host: &str) -> (&str, Option<&str>) {
     let (host, instance) = match host.trim().split_once('\\') {
         Some((host, instance)) => (host.trim(), Some(instance.trim()).filter(|name| !name.is_empty())),
         None => (host.trim(), None),
@@ -64,7 +98,7 @@ fn split_host(host: &str) -> (&str, Option<&str>) {
     if host == "." || host.eq_ignore_ascii_case("(local)") { ("localhost", instance) } else { (host, instance) }
 }
 
-async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
+pub(super) async fn resolve(host: &str, deadline: Instant) -> Result<Vec<IpAddr>> {
     let unknown = || {
         Error::new(Kind::Source, format!("the till's host name {host} is not known"))
             .hint("check sambapos_db_host and this machine's DNS; an IP address works, too")
@@ -112,7 +146,7 @@ async fn open(
     Err(first.unwrap_or_else(|| Error::new(Kind::Source, format!("the till's host {host} has no address"))))
 }
 
-async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
+pub(super) async fn open_tcp(host: &str, address: SocketAddr, deadline: Instant) -> Result<TcpStream> {
     let port = address.port();
     let stream = match timeout_at(deadline, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
@@ -145,7 +179,7 @@ async fn sign_in(
     level: EncryptionLevel,
     stream: TcpStream,
     deadline: Instant,
-) -> Result<Result<Client, tiberius::error::Error>> {
+) -> Result<Result<Client, Fault>> {
     // The driver takes the process's default, and reqwest here does too. A second call changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut settings = Config::new();
@@ -163,7 +197,7 @@ async fn sign_in(
             tokio::fs::read(path).await.or_fail(Kind::Config, || format!("cannot read ca_file {}", path.display()))?;
         settings.trust_cert_ca_bundle(bundle);
     }
-    Ok(Client::connect(settings, stream.compat_write()).await)
+    Ok(Client::connect(settings, stream.compat_write()).await.map_err(Fault::from))
 }
 
 #[cfg(test)]

@@ -1,24 +1,16 @@
-//! What the driver and the server say, as errors a person can act on.
+//! What the drivers and the server say, as errors a person can act on.
 //!
 //! Promises: one cause, one message, with the next step; the server's own text is chained, never pasted in; failures that
 //! pass by themselves are marked temporary. Nothing here holds or prints a password.
 
 use std::time::Duration;
 
-use tiberius::error::{Error as Driver, IoErrorKind, TokenError};
-
+use super::fault::{DEADLOCK_VICTIM, Fault, LOCK_TIMEOUT, is_postgres_lock};
 use crate::{
     config::{Encryption, TillConfig},
     error::{Error, Kind},
     model::table::TableName,
 };
-
-/// The server chose our statement as the victim of a deadlock.
-const DEADLOCK_VICTIM: u32 = 1205;
-/// A lock was not granted within the session's `LOCK_TIMEOUT`.
-const LOCK_TIMEOUT: u32 = 1222;
-/// What tiberius says when the server declines the encryption asked for.
-const ENCRYPTION_DECLINED: &str = "Server does not allow the requested encryption level.";
 
 /// What was being done when a statement failed.
 #[derive(Clone, Copy, Debug)]
@@ -42,57 +34,30 @@ impl Doing<'_> {
     }
 }
 
-/// Whether the server declined to encrypt, so that a client that does not insist may try without.
-pub(super) fn declined_encryption(error: &Driver) -> bool {
-    matches!(error, Driver::Protocol(text) if text == ENCRYPTION_DECLINED)
-}
-
-/// Whether asking the same again may do: a lock was in the way.
-pub(super) fn lock_was_in_the_way(error: &Driver) -> bool {
-    matches!(error.code(), Some(DEADLOCK_VICTIM | LOCK_TIMEOUT))
-}
-
-/// Whether the connection cannot be used any more after this error.
-pub(super) fn breaks_connection(error: &Driver) -> bool {
-    match error {
-        Driver::Server(token) => token.class() >= 20,
-        _ => true,
-    }
-}
-
-/// Whether a text in the answer is not valid Unicode.
-pub(super) fn broken_text(error: &Driver) -> bool {
-    matches!(error, Driver::Utf16) || matches!(error, Driver::Protocol(text) if text.contains("UTF-16"))
-}
-
 /// A failed connection or sign-in; `endpoint` is `host:port` as tried.
-pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, error: Driver) -> Error {
+pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, fault: Fault) -> Error {
     let source = |message: String| Error::new(Kind::Source, message);
-    match error {
-        Driver::Server(token) => sign_in_refused(config, endpoint, &token),
-        Driver::Protocol(ref text) if text == ENCRYPTION_DECLINED => {
+    match fault {
+        Fault::Server { number, .. } => sign_in_refused(config, endpoint, number, &fault),
+        Fault::EncryptionDeclined => {
             source(format!("the till at {endpoint} does not offer encryption, and encryption is required"))
                 .hint("give the server a certificate, or set encryption = \"on\" or \"off\"")
         }
-        Driver::Tls(text) if text.contains("certificate was rejected") => {
-            // The driver's text goes on with advice about its own settings.
-            let reason = text.split(" To connect anyway").next().unwrap_or_default().to_owned();
-            source(format!("the certificate of the till at {endpoint} is not trusted"))
-                .hint("set ca_file to the authority that signed it, or trust_server_certificate = true")
-                .caused_by(reason)
-        }
-        Driver::Io { kind: IoErrorKind::TimedOut, .. } => source(format!(
+        Fault::Certificate(reason) => source(format!("the certificate of the till at {endpoint} is not trusted"))
+            .hint("set ca_file to the authority that signed it, or trust_server_certificate = true")
+            .caused_by(reason),
+        Fault::TimedOut => source(format!(
             "the till at {endpoint} did not finish the sign-in within {} seconds",
             config.connect_timeout.as_secs_f32()
         ))
         .hint("is it SQL Server that listens there? the machine may be overloaded: try again, or raise connect_timeout")
         .temporary(),
-        Driver::Tls(_) | Driver::Io { kind: IoErrorKind::InvalidData, .. } => source(format!(
-            "no encrypted connection with the till at {endpoint} could be made"
-        ))
-        .hint("servers before 2016 may know only old versions of TLS: update the server, or set encryption = \"off\"")
-        .caused_by(error),
-        Driver::Io { .. } => {
+        Fault::Tls(cause) => source(format!("no encrypted connection with the till at {endpoint} could be made"))
+            .hint(
+                "servers before 2016 may know only old versions of TLS: update the server, or set encryption = \"off\"",
+            )
+            .caused_by(cause),
+        Fault::Lost(cause) => {
             let hint = if config.encryption == Encryption::Off {
                 "the server may insist on encryption: set encryption = \"required\"; or it is not SQL Server that listens there"
             } else {
@@ -100,19 +65,19 @@ pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, error: Driver)
             };
             source(format!("the till at {endpoint} closed the connection during sign-in"))
                 .hint(hint)
-                .caused_by(error)
+                .caused_by(cause)
                 .temporary()
         }
         other => source(format!("what listens at {endpoint} does not answer like SQL Server"))
             .hint("check sambapos_db_host and sambapos_db_port")
-            .caused_by(other),
+            .caused_by(other.to_string()),
     }
 }
 
-fn sign_in_refused(config: &TillConfig, endpoint: &str, token: &TokenError) -> Error {
+fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fault) -> Error {
     let TillConfig { username, database, .. } = config;
-    let cause = said(token);
-    match token.code() {
+    let cause = fault.to_string();
+    match number {
         18_452 | 18_456 | 18_461 | 18_470 | 18_486 | 18_487 | 18_488 => {
             Error::new(Kind::Credentials, format!("the till at {endpoint} refused the login \"{username}\""))
                 .hint("check sambapos_db_username and sambapos_db_password; the server must allow SQL Server logins (mixed mode)")
@@ -129,15 +94,18 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, token: &TokenError) -> E
             user = super::queries::quote(username)
         ))
         .caused_by(cause),
-        _ => not_ready(token).unwrap_or_else(|| {
-            Error::new(Kind::Source, format!("the till at {endpoint} refused the connection")).caused_by(cause)
+        _ => not_ready(number, fault, &format!("cannot sign in at {endpoint}")).unwrap_or_else(|| {
+            Error::new(Kind::Source, format!("the till at {endpoint} refused the connection"))
+                .hint("the server's reason follows")
+                .caused_by(cause)
         }),
     }
 }
 
-/// Errors that say that the server or database is not in a state to answer, and will be later.
-fn not_ready(token: &TokenError) -> Option<Error> {
-    let (message, hint) = match token.code() {
+/// Errors that say that the server or database is not in a state to answer, and will be later. `object` is what could not be
+/// done.
+fn not_ready(number: u32, fault: &Fault, object: &str) -> Option<Error> {
+    let (message, hint) = match number {
         921 | 922 | 927 | 942 | 945 | 952 | 5030 => (
             "the till's database is not available now",
             "it may be offline, starting or being restored: try again later",
@@ -150,31 +118,39 @@ fn not_ready(token: &TokenError) -> Option<Error> {
         }
         _ => return None,
     };
-    Some(Error::new(Kind::Source, message).hint(hint).caused_by(said(token)).temporary())
+    let message = format!("{object}: {message}");
+    Some(Error::new(Kind::Source, message).hint(hint).caused_by(fault.to_string()).temporary())
 }
 
 /// A statement that failed after sign-in.
-pub(super) fn statement_failed(error: Driver, doing: &Doing<'_>) -> Error {
-    match error {
-        Driver::Server(token) => statement_refused(&token, doing),
-        Driver::Io { kind: IoErrorKind::TimedOut, .. } => Error::new(
+pub(super) fn statement_failed(fault: &Fault, doing: &Doing<'_>) -> Error {
+    match fault {
+        Fault::Server { number, .. } => statement_refused(*number, fault, doing),
+        Fault::TimedOut => Error::new(
             Kind::Source,
             format!("{}: the till did not go on within {} seconds", doing.object(), doing.patience.as_secs_f32()),
         )
-        .hint("the server may be busy or hang: try again, or raise statement_timeout")
+        .hint("the server may be busy or hang: try again, or raise statement_timeout_seconds")
         .temporary(),
-        Driver::Io { .. } => Error::new(Kind::Source, lost(doing))
-            .hint("run again as soon as the till can be reached")
-            .caused_by(error)
-            .temporary(),
-        _ if broken_text(&error) => {
-            Error::new(Kind::Source, format!("{}: it holds text that is not valid Unicode", doing.object()))
-                .hint("repair the value on the till, or exclude the table")
-                .caused_by(error)
+        Fault::Lost(_) | Fault::Tls(_) | Fault::Certificate(_) | Fault::EncryptionDeclined => {
+            Error::new(Kind::Source, lost(doing))
+                .hint("run again as soon as the till can be reached")
+                .caused_by(fault.to_string())
+                .temporary()
         }
-        other => Error::new(Kind::Source, format!("{}: the answer cannot be understood", doing.object()))
-            .hint("this may be a broken connection or a server tillvault does not know: run it again, then report it")
-            .caused_by(other),
+        Fault::BrokenText => Error::new(
+            Kind::Source,
+            format!("{}: it holds text that is not valid Unicode, and is to be read in another form", doing.object()),
+        )
+        .hint("run again; if that does not help, exclude the table")
+        .temporary(),
+        Fault::NotUnderstood(cause) => {
+            Error::new(Kind::Source, format!("{}: the answer cannot be understood", doing.object()))
+                .hint(
+                    "this may be a broken connection or a server tillvault does not know: run it again, then report it",
+                )
+                .caused_by(cause.clone())
+        }
     }
 }
 
@@ -188,12 +164,11 @@ fn lost(doing: &Doing<'_>) -> String {
     }
 }
 
-fn statement_refused(token: &TokenError, doing: &Doing<'_>) -> Error {
-    let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said(token));
-    match token.code() {
-        229 | 230 | 262 | 300 | 916 => error("permission denied").hint(
-            "give the login the right to read: ALTER ROLE db_datareader ADD MEMBER [user] (before 2012: sp_addrolemember)",
-        ),
+fn statement_refused(number: u32, fault: &Fault, doing: &Doing<'_>) -> Error {
+    let error =
+        |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(fault.to_string());
+    match number {
+        229 | 230 | 262 | 300 | 916 => denied(error("permission denied")),
         208 => error("the table is no longer there").hint("it was dropped or renamed meanwhile: run again"),
         207 => error("a column is not there").hint(
             "the table was changed meanwhile, or this version of SambaPOS does not have the column; reports need version 5",
@@ -201,20 +176,33 @@ fn statement_refused(token: &TokenError, doing: &Doing<'_>) -> Error {
         DEADLOCK_VICTIM => error("the till was busy with the same rows (deadlock)").hint("try again later").temporary(),
         LOCK_TIMEOUT => error("the till held a lock for too long").hint("try again later").temporary(),
         3952 => error("the database does not allow snapshot isolation any more").hint("run again").temporary(),
-        3961 => error("the table was changed during the read transaction").hint("run again").temporary(),
-        _ => not_ready(token).unwrap_or_else(|| {
-            if token.class() >= 20 {
-                Error::new(Kind::Source, lost(doing)).caused_by(said(token)).temporary()
-            } else {
-                error("the till refused the statement").hint("the server's reason follows")
-            }
-        }),
+        3960 | 3961 => error("the table was changed during the read transaction").hint("run again").temporary(),
+        _ => not_ready(number, fault, &doing.object()).unwrap_or_else(|| other_refusal(fault, doing)),
     }
 }
 
-/// The server's own words with their number, as a cause.
-fn said(token: &TokenError) -> String {
-    format!("server error {}: {}", token.code(), token.message())
+fn denied(error: Error) -> Error {
+    error.hint(
+        "give the login the right to read: ALTER ROLE db_datareader ADD MEMBER [user] (before 2012: sp_addrolemember)",
+    )
+}
+
+/// Refusals without a number of SQL Server's: fatal ones, and what PostgreSQL says under Babelfish.
+fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
+    let said = fault.to_string();
+    let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said.clone());
+    if fault.breaks_connection() {
+        Error::new(Kind::Source, lost(doing))
+            .hint("the server ended the connection, for the reason that follows: try again later")
+            .caused_by(said)
+            .temporary()
+    } else if is_postgres_lock(&said) {
+        error("the till held a lock for too long").hint("try again later").temporary()
+    } else if said.contains("permission denied for ") {
+        denied(error("permission denied"))
+    } else {
+        error("the till refused the statement").hint("the server's reason follows")
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +210,10 @@ mod tests {
     use secrecy::SecretString;
 
     use super::*;
-    use crate::source::TableSelection;
+    use crate::{
+        config::{RateLimit, RowReader},
+        source::TableSelection,
+    };
 
     fn config() -> TillConfig {
         TillConfig {
@@ -237,12 +228,14 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
             browser_port: 1434,
+            reader: RowReader::Auto,
+            rate_limit: RateLimit::default(),
             tables: TableSelection::default(),
         }
     }
 
-    fn io(kind: IoErrorKind) -> Driver {
-        Driver::Io { kind, message: "gone".into() }
+    fn gone() -> Fault {
+        Fault::Lost("gone".into())
     }
 
     fn reading(table: &TableName, rows: u64) -> Doing<'_> {
@@ -252,38 +245,44 @@ mod tests {
     #[test]
     fn a_connection_lost_half_way_names_the_table_and_the_rows() {
         let table = TableName::dbo("Orders");
-        let error = statement_failed(io(IoErrorKind::UnexpectedEof), &reading(&table, 4096));
+        let error = statement_failed(&gone(), &reading(&table, 4096));
         assert_eq!(error.message(), "the connection to the till was lost after 4096 rows of table Orders");
         assert!(error.is_temporary());
-        let error = statement_failed(io(IoErrorKind::ConnectionReset), &reading(&table, 0));
+        let error = statement_failed(&gone(), &reading(&table, 0));
         assert_eq!(error.message(), "the connection to the till was lost on table Orders, before its first row");
     }
 
     #[test]
     fn a_stalled_statement_says_how_long_it_was_waited_for() {
         let table = TableName::dbo("Orders");
-        let error = statement_failed(io(IoErrorKind::TimedOut), &reading(&table, 3));
+        let error = statement_failed(&Fault::TimedOut, &reading(&table, 3));
         assert_eq!(error.message(), "cannot read table Orders: the till did not go on within 60 seconds");
         assert!(error.is_temporary());
     }
 
     #[test]
+    fn postgres_words_are_understood() {
+        let table = TableName::dbo("Orders");
+        let fault = |message: &str| Fault::Server { number: 33_557_097, class: 16, message: message.into() };
+        let error = statement_failed(&fault("canceling statement due to lock timeout"), &reading(&table, 0));
+        assert!(error.is_temporary() && error.message().contains("a lock"), "{error}");
+        let error = statement_failed(&fault("permission denied for table orders"), &reading(&table, 0));
+        assert_eq!(error.message(), "cannot read table Orders: permission denied");
+    }
+
+    #[test]
     fn sign_in_failures_are_told_apart() {
         let config = config();
-        let tls = Driver::Tls(
-            "the server's certificate was rejected during the TLS handshake: X. To connect anyway y".into(),
-        );
-        let error = sign_in_failed(&config, "till:1433", tls);
+        let error = sign_in_failed(&config, "till:1433", Fault::Certificate("self-signed".into()));
         assert_eq!(error.message(), "the certificate of the till at till:1433 is not trusted");
-        assert!(!std::error::Error::source(&error).unwrap().to_string().contains("anyway"));
-        let error = sign_in_failed(&config, "till:1433", Driver::Protocol(ENCRYPTION_DECLINED.into()));
+        let error = sign_in_failed(&config, "till:1433", Fault::EncryptionDeclined);
         assert!(error.message().contains("does not offer encryption"));
         assert!(!error.is_temporary());
-        let error = sign_in_failed(&config, "till:1433", io(IoErrorKind::TimedOut));
+        let error = sign_in_failed(&config, "till:1433", Fault::TimedOut);
         assert!(error.message().contains("within 5 seconds") && error.is_temporary());
-        let error = sign_in_failed(&config, "till:1433", io(IoErrorKind::UnexpectedEof));
+        let error = sign_in_failed(&config, "till:1433", gone());
         assert!(error.message().contains("closed the connection"));
-        let error = sign_in_failed(&config, "till:1433", Driver::Protocol("nonsense".into()));
+        let error = sign_in_failed(&config, "till:1433", Fault::NotUnderstood("nonsense".into()));
         assert!(error.message().contains("does not answer like SQL Server"));
     }
 }

@@ -6,23 +6,23 @@
 //! as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
 //! transaction.
 
+use std::sync::Arc;
+
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{Decimal128Type, Int64Type},
 };
-use tiberius::error::Error as Driver;
 
 use super::{
-    failure,
+    fault::Fault,
     queries::fingerprint::{self, Digest},
-    rows::{Rows, Stop},
-    session::{Pauses, Session},
+    session::{Session, pseudo_table},
 };
 use crate::{
     error::{Error, Kind, Result},
     model::{
         sql_type::SqlType,
-        table::{Column, Table, TableName},
+        table::{Table, TableName},
     },
     source::{GroupSum, Sums, TableSums},
 };
@@ -65,12 +65,11 @@ pub(super) async fn ability(session: &mut Session) -> Result<Ability> {
 
 /// What the server answers to a probe, `None` when it refuses it. No answer at all is a wrong one.
 async fn answer(session: &mut Session, probe: &str) -> Result<Option<i64>> {
-    let answer = declared("probe", &[("found", SqlType::BigInt)]);
-    match ask(session, probe, &answer, None).await {
-        Ok(batches) => {
-            let found = batches.iter().find(|batch| batch.num_rows() > 0).and_then(|batch| {
-                batch.column(0).as_primitive_opt::<Int64Type>().filter(|values| values.is_valid(0)).map(|v| v.value(0))
-            });
+    let answer = pseudo_table("probe", &[("found", SqlType::BigInt)]);
+    match ask(session, probe, answer, None).await {
+        Ok(batch) => {
+            let found = batch.column_by_name("found").and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let found = found.filter(|found| found.len() == 1 && found.is_valid(0)).map(|found| found.value(0));
             Ok(Some(found.unwrap_or_default()))
         }
         Err(Stopped::Refused(_)) => Ok(None),
@@ -96,9 +95,9 @@ pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table,
         let Some(text) = fingerprint::sums(table, open, digest) else {
             return Ok(Sums::Cannot("a column has a type that is not summed up".into()));
         };
-        match ask(session, &text, &answer_table(), Some(&table.name)).await {
-            Ok(batches) => {
-                let groups = batches.iter().map(|batch| groups_of(table, batch)).collect::<Result<Vec<_>>>()?.concat();
+        match ask(session, &text, answer_table(), Some(&table.name)).await {
+            Ok(batch) => {
+                let groups = groups_of(table, &batch)?;
                 let form = form_of(&text, table);
                 return Ok(Sums::Table(TableSums { checksums: digest.name().into(), form, groups }));
             }
@@ -120,12 +119,6 @@ fn form_of(text: &str, table: &Table) -> String {
     hex::encode(&hasher.finalize().as_bytes()[..16])
 }
 
-/// A table as the answer of a statement.
-fn declared(name: &str, columns: &[(&str, SqlType)]) -> Table {
-    let column = |(name, sql_type): &(&str, SqlType)| Column::new(*name, sql_type.clone());
-    Table::new(TableName::dbo(name), columns.iter().map(column).collect())
-}
-
 fn answer_table() -> Table {
     let sum = SqlType::Decimal { precision: 38, scale: 0 };
     let columns = [
@@ -137,7 +130,7 @@ fn answer_table() -> Table {
         ("sum2", sum),
         ("long_rows", SqlType::BigInt),
     ];
-    declared("sums", &columns)
+    pseudo_table("sums", &columns)
 }
 
 fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
@@ -168,56 +161,25 @@ fn groups_of(table: &Table, batch: &RecordBatch) -> Result<Vec<GroupSum>> {
     (0..batch.num_rows()).map(group).collect()
 }
 
-/// The answer of a statement as rows of `answer`. Repeated while locks are in its way.
+/// The answer of a statement as rows of `answer`.
 async fn ask(
     session: &mut Session,
     text: &str,
-    answer: &Table,
+    answer: Table,
     table: Option<&TableName>,
-) -> Result<Vec<RecordBatch>, Stopped> {
-    let mut pauses = Pauses::default();
-    loop {
-        let patience = session.patience();
-        let doing = failure::Doing { what: "sum up table", table, rows: 0, patience };
-        let (client, state) = session.parts().await.map_err(Stopped::Failed)?;
-        state.started();
-        let outcome = async {
-            let mut rows = Rows::open(client, text, &[], answer).await?;
-            let mut batches = Vec::new();
-            while let Some(batch) = rows.next(usize::MAX, usize::MAX).await? {
-                batches.push(batch);
-            }
-            Ok::<_, Stop>(batches)
-        }
-        .await;
-        match outcome {
-            Ok(batches) => {
-                state.finished();
-                return Ok(batches);
-            }
-            Err(Stop::Value(error)) => {
-                state.finished();
-                return Err(Stopped::Failed(error));
-            }
-            Err(Stop::Driver(error)) => {
-                state.failed(&error);
-                if failure::lock_was_in_the_way(&error) && state.may_repeat() && pauses.wait().await {
-                    continue;
-                }
-                return Err(match refusal(&error) {
-                    Some(said) => Stopped::Refused(said),
-                    None => Stopped::Failed(failure::statement_failed(error, &doing)),
-                });
-            }
-        }
-    }
+) -> Result<RecordBatch, Stopped> {
+    let outcome = session.try_answer("sum up table", table, text, &[], &Arc::new(answer)).await;
+    outcome.map_err(|unanswered| match unanswered.fault.as_ref().and_then(refusal) {
+        Some(said) => Stopped::Refused(said),
+        None => Stopped::Failed(unanswered.error),
+    })
 }
 
 /// What the server says when it does not understand a statement.
-fn refusal(error: &Driver) -> Option<String> {
-    match error {
-        Driver::Server(token) if token.class() <= 16 && !NOT_A_REFUSAL.contains(&token.code()) => {
-            Some(format!("error {}", token.code()))
+fn refusal(fault: &Fault) -> Option<String> {
+    match fault {
+        Fault::Server { number, class, .. } if *class <= 16 && !NOT_A_REFUSAL.contains(number) => {
+            Some(format!("error {number}"))
         }
         _ => None,
     }
@@ -229,7 +191,7 @@ mod tests {
 
     #[test]
     fn sums_hang_on_the_types_too() {
-        let table = |sql_type: SqlType| declared("T", &[("x", sql_type)]);
+        let table = |sql_type: SqlType| pseudo_table("T", &[("x", sql_type)]);
         let (int, bigint) = (table(SqlType::Int), table(SqlType::BigInt));
         let digest = Digest { binary_checksum: true, any_length: true };
         let text = |table: &Table| fingerprint::sums(table, 512, digest).unwrap();

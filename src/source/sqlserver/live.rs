@@ -8,10 +8,7 @@ use jiff::civil::Date;
 use rust_decimal::Decimal;
 use tiberius::{ColumnData, Row};
 
-use super::{
-    SqlServer, queries,
-    session::{Value, text},
-};
+use super::{SqlServer, queries, rows::Value, session::text};
 use crate::{
     error::{Error, Kind, OrFail as _, Result},
     model::report::{SoldGroup, TopSellers},

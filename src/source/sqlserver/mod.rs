@@ -1,17 +1,21 @@
 //! A SambaPOS till on SQL Server, read over TDS.
 //!
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
-//! (from settings to a connection), `session` (statements, transaction, repeats), `catalog` (which tables), `read` (pages),
-//! `rows` (the one place where the driver's rows become Arrow), `types` and `variant` (values, exactly), `fingerprint`
-//! (checksums of rows that stay there), `live` (reports asked of the till itself), `failure` (what went wrong, for people).
+//! (from settings to a connection), `session` (statements, transaction, repeats; one session for control, one for reading),
+//! `catalog` (which tables), `read` (pages), `rows` (the one place where a driver's rows become Arrow, for two drivers),
+//! `columns`, `types` and `variant` (values, exactly), `fingerprint` (checksums of rows that stay there), `examine` (what `doctor` asks), `live` (reports
+//! asked of the till itself), `fault` and `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).
 
 mod browser;
 mod catalog;
+mod columns;
 mod connect;
+pub mod examine;
 mod failure;
+mod fault;
 mod fingerprint;
 mod live;
 pub mod queries;
@@ -21,21 +25,27 @@ mod session;
 mod types;
 mod variant;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use arrow::{array::RecordBatch, util::display::array_value_to_string};
 use async_trait::async_trait;
 use tiberius::{ColumnData, Row};
+use tokio::sync::Mutex;
 
 use self::{
     catalog::Catalog,
-    session::{Session, integer, text},
+    connect::Endpoint,
+    session::{Session, integer, pseudo_table, text},
 };
 use super::{Presence, RowStream, Source, Sums, TableSelection, TillInfo, TradeMark, pattern, secrets};
 use crate::{
-    config::TillConfig,
-    error::{Error, Kind, Result},
-    model::table::{KeyRange, Table, TableName},
-    observe::Event,
+    config::{RowReader, TillConfig},
+    error::{Error, Kind, OrFail as _, Result},
+    model::{
+        sql_type::SqlType,
+        table::{KeyRange, Table, TableName},
+    },
+    observe::{Event, SharedObserver},
 };
 
 /// The table whose state is the trade mark (DOMAIN §11).
@@ -43,7 +53,12 @@ const TICKETS: &str = "Tickets";
 
 /// A till on SQL Server.
 pub struct SqlServer {
+    /// The control session.
     session: Session,
+    /// Where it found the till.
+    at: Endpoint,
+    /// The reading session: everything that must lie inside the read transaction.
+    reading: Arc<Mutex<Session>>,
     /// The tickets table, once the catalog was read; the inner `None` says that there is none.
     tickets: Option<Option<Table>>,
     /// Which checksums the server can compute, once it was asked.
@@ -60,7 +75,34 @@ impl SqlServer {
     /// unknown host, refused or no answer (temporary), SQL Browser silent, unknown instance, no such database, encryption
     /// refused, certificate not trusted. `Config` when the certificate authority's file cannot be read.
     pub async fn connect(config: &TillConfig) -> Result<Self> {
-        Ok(Self { session: Session::open(config).await?, tickets: None, ability: None, notices: Vec::new() })
+        let (session, at) = Session::control(config).await?;
+        let reading = Arc::new(Mutex::new(Session::reading(config, at.clone(), None)));
+        Ok(Self { session, at, reading, tickets: None, ability: None, notices: Vec::new() })
+    }
+
+    /// Tells `observer` what a person should know of the connection: that the fast reader cannot be used here.
+    #[must_use]
+    pub fn reporting_to(mut self, observer: SharedObserver) -> Self {
+        let config = self.session.config().clone();
+        self.reading = Arc::new(Mutex::new(Session::reading(&config, self.at.clone(), Some(observer))));
+        self
+    }
+
+    /// Which driver reads rows: what the settings say, until a connection was made; then what it came to.
+    pub async fn reader(&self) -> RowReader {
+        self.reading.lock().await.reader()
+    }
+
+    /// Sends a statement through the reading session, inside the read transaction when one is open, and returns all rows of
+    /// its small answer. `columns` declares them: a pseudo table, whose types are what the wire brings.
+    pub(super) async fn answer(
+        &mut self,
+        what: &str,
+        table: Option<&TableName>,
+        text: &str,
+        columns: Table,
+    ) -> Result<RecordBatch> {
+        self.reading.lock().await.answer(what, table, text, &[], &Arc::new(columns)).await
     }
 
     async fn catalog(&mut self) -> Result<Catalog> {
@@ -73,7 +115,7 @@ impl SqlServer {
     async fn ability(&mut self) -> Result<fingerprint::Ability> {
         match self.ability {
             Some(known) => Ok(known),
-            None => Ok(*self.ability.insert(fingerprint::ability(&mut self.session).await?)),
+            None => Ok(*self.ability.insert(fingerprint::ability(&mut *self.reading.lock().await).await?)),
         }
     }
 
@@ -121,7 +163,7 @@ impl Source for SqlServer {
     }
 
     async fn presence(&mut self, table: &TableName) -> Result<Option<Presence>> {
-        Ok(Some(catalog::count(&mut self.session, table).await?.map_or(Presence::Absent, Presence::Rows)))
+        Ok(Some(catalog::count(&mut *self.reading.lock().await, table).await?.map_or(Presence::Absent, Presence::Rows)))
     }
 
     async fn row_counts(&mut self) -> Result<BTreeMap<TableName, u64>> {
@@ -132,11 +174,11 @@ impl Source for SqlServer {
         if !allows_snapshots(&self.description().await?) {
             return Ok(false);
         }
-        self.session.begin().await
+        self.reading.lock().await.begin().await
     }
 
     async fn end(&mut self) -> Result<()> {
-        self.session.end().await
+        self.reading.lock().await.end().await
     }
 
     async fn trade_mark(&mut self) -> Result<TradeMark> {
@@ -147,14 +189,17 @@ impl Source for SqlServer {
             return Ok(TradeMark("no tickets".to_owned()));
         };
         let text = queries::trade_mark(&tickets);
-        let rows = self.session.ask("read table", Some(&tickets.name), &text, &[]).await?;
-        let row = rows.first().ok_or_else(|| Error::new(Kind::Source, "the till did not count its tickets"))?;
-        Ok(TradeMark(
-            row.cells()
-                .map(|(column, value)| format!("{}={}", column.name(), shown(value)))
-                .collect::<Vec<_>>()
-                .join(" "),
-        ))
+        let batch = self.answer("read table", Some(&tickets.name), &text, mark_columns(&tickets)).await?;
+        if batch.num_rows() != 1 {
+            return Err(Error::new(Kind::Source, "the till did not count its tickets"));
+        }
+        let schema = batch.schema();
+        let figures = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+            let figure = array_value_to_string(column, 0)
+                .or_fail(Kind::Source, || "the till's count of its tickets cannot be read".to_owned())?;
+            Ok(format!("{}={figure}", field.name()))
+        });
+        Ok(TradeMark(figures.collect::<Result<Vec<_>>>()?.join(" ")))
     }
 
     async fn prepare_sums(&mut self) -> Result<()> {
@@ -163,11 +208,11 @@ impl Source for SqlServer {
 
     async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
         let ability = self.ability().await?;
-        fingerprint::sums(&mut self.session, ability, table, open).await
+        fingerprint::sums(&mut *self.reading.lock().await, ability, table, open).await
     }
 
     fn read<'a>(&'a mut self, table: &'a Table, range: KeyRange) -> RowStream<'a> {
-        read::read(&mut self.session, table, range)
+        read::read(self.reading.clone(), table, range)
     }
 }
 
@@ -203,13 +248,26 @@ fn local_time(row: &Row) -> Result<jiff::civil::DateTime> {
     day.to_datetime(jiff::civil::Time::midnight()).checked_add(since_midnight).map_err(|_| unreadable())
 }
 
-/// A figure of the trade mark; only whole numbers, sums and one time occur.
-fn shown(value: &ColumnData<'_>) -> String {
-    match value {
-        ColumnData::I64(Some(v)) => v.to_string(),
-        ColumnData::I32(Some(v)) => v.to_string(),
-        ColumnData::Numeric(Some(v)) => format!("{}e-{}", v.value(), v.scale()),
-        ColumnData::DateTime(Some(v)) => format!("{}.{}", v.days(), v.seconds_fragments()),
-        other => format!("{other:?}"),
-    }
+/// The columns of [`queries::trade_mark`]'s answer, in its order.
+fn mark_columns(tickets: &Table) -> Table {
+    let find = |wanted: &str| tickets.columns.iter().find(|column| column.name.eq_ignore_ascii_case(wanted));
+    let sum = |wanted: &str| {
+        find(wanted).map(|column| match &column.sql_type {
+            SqlType::Decimal { scale, .. } => SqlType::Decimal { precision: 38, scale: *scale },
+            SqlType::Money | SqlType::SmallMoney => SqlType::Decimal { precision: 38, scale: 4 },
+            SqlType::Real | SqlType::Float => SqlType::Float,
+            SqlType::TinyInt | SqlType::SmallInt => SqlType::Int,
+            other => other.clone(),
+        })
+    };
+    let figures = [
+        ("row_count", Some(SqlType::BigInt)),
+        ("highest_id", find("Id").map(|_| SqlType::BigInt)),
+        ("newest_change", find("LastUpdateTime").map(|column| column.sql_type.clone())),
+        ("total_amount", sum("TotalAmount")),
+        ("remaining_amount", sum("RemainingAmount")),
+        ("closed_tickets", find("IsClosed").map(|_| SqlType::BigInt)),
+    ];
+    let figures: Vec<_> = figures.into_iter().filter_map(|(name, sql_type)| Some((name, sql_type?))).collect();
+    pseudo_table("Tickets", &figures)
 }

@@ -8,6 +8,7 @@
 //! This module builds text only. Who sends it and what comes back is the business of its siblings.
 
 pub mod catalog;
+pub mod examine;
 pub mod fingerprint;
 
 use std::fmt::Write as _;
@@ -124,6 +125,19 @@ pub fn value_expression(column: &Column) -> String {
     format!("CAST({name} AS {target})")
 }
 
+/// [`select_item`] for a reader that cannot decode every text: text comes as the bytes of its UTF-16.
+#[must_use]
+pub fn raw_select_item(column: &Column) -> String {
+    let name = quote(&column.name);
+    match &column.sql_type {
+        SqlType::NChar { .. } | SqlType::NVarChar { .. } => format!("CAST({name} AS varbinary(max)) AS {name}"),
+        SqlType::Char { .. } | SqlType::VarChar { .. } | SqlType::Text | SqlType::NText | SqlType::Xml => {
+            format!("CAST(CAST({name} AS nvarchar(max)) AS varbinary(max)) AS {name}")
+        }
+        _ => select_item(column),
+    }
+}
+
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lower {
@@ -140,6 +154,12 @@ pub enum Lower {
 /// All key columns must be integers; ask [`is_paged`].
 #[must_use]
 pub fn page(table: &Table, rows: usize, lower: Lower, through: bool) -> String {
+    page_of(table, select_item, rows, lower, through)
+}
+
+/// [`page`], with another way to select a column.
+#[must_use]
+pub fn page_of(table: &Table, item: fn(&Column) -> String, rows: usize, lower: Lower, through: bool) -> String {
     let mut conditions = Vec::new();
     let mut parameters = 0;
     match lower {
@@ -156,13 +176,19 @@ pub fn page(table: &Table, rows: usize, lower: Lower, through: bool) -> String {
     if through {
         conditions.extend(table.key.first().map(|leading| format!("{} <= @P{}", quote(leading), parameters + 1)));
     }
-    select(table, Some(rows), &conditions)
+    select(table, item, Some(rows), &conditions)
 }
 
 /// All rows of `table` in one statement, in key order if there is a key. For tables that cannot be paged. With `after` or
 /// `through`, only those whose leading key column lies above `@P1` and not above the last parameter.
 #[must_use]
 pub fn whole(table: &Table, after: bool, through: bool) -> String {
+    whole_of(table, select_item, after, through)
+}
+
+/// [`whole`], with another way to select a column.
+#[must_use]
+pub fn whole_of(table: &Table, item: fn(&Column) -> String, after: bool, through: bool) -> String {
     let leading = table.key.first().map(|name| quote(name));
     let mut conditions = Vec::new();
     if let (Some(leading), true) = (&leading, after) {
@@ -171,7 +197,7 @@ pub fn whole(table: &Table, after: bool, through: bool) -> String {
     if let (Some(leading), true) = (&leading, through) {
         conditions.push(format!("{leading} <= @P{}", 1 + usize::from(after)));
     }
-    select(table, None, &conditions)
+    select(table, item, None, &conditions)
 }
 
 /// Whether the table is read in pages: it has a key and all columns of it are whole numbers.
@@ -194,12 +220,12 @@ fn after_key(key: &[String], first: usize) -> String {
     format!("{name} >= @P{first} AND ({name} > @P{first} OR ({}))", after_key(rest, first + 1))
 }
 
-fn select(table: &Table, top: Option<usize>, conditions: &[String]) -> String {
+fn select(table: &Table, item: fn(&Column) -> String, top: Option<usize>, conditions: &[String]) -> String {
     let mut text = String::from("SELECT ");
     if let Some(rows) = top {
         let _ = write!(text, "TOP ({rows}) ");
     }
-    let items: Vec<String> = table.columns.iter().map(select_item).collect();
+    let items: Vec<String> = table.columns.iter().map(item).collect();
     let _ = write!(text, "{} FROM {}", items.join(", "), quote_table(&table.name));
     if !conditions.is_empty() {
         let _ = write!(text, " WHERE {}", conditions.join(" AND "));
@@ -222,8 +248,17 @@ pub fn trade_mark(tickets: &Table) -> String {
     let mut items = vec!["COUNT_BIG(*) AS row_count".to_owned()];
     items.extend(find("Id").map(|c| format!("CAST(MAX({c}) AS bigint) AS highest_id")));
     items.extend(find("LastUpdateTime").map(|c| format!("MAX({c}) AS newest_change")));
-    items.extend(find("TotalAmount").map(|c| format!("SUM({c}) AS total_amount")));
-    items.extend(find("RemainingAmount").map(|c| format!("SUM({c}) AS remaining_amount")));
+    let sum = |wanted: &str, name: &str| {
+        let column = tickets.columns.iter().find(|column| column.name.eq_ignore_ascii_case(wanted))?;
+        let sum = format!("SUM({})", quote(&column.name));
+        Some(match column.sql_type {
+            // The wire has an awkward form for money.
+            SqlType::Money | SqlType::SmallMoney => format!("CAST({sum} AS decimal(38,4)) AS {name}"),
+            _ => format!("{sum} AS {name}"),
+        })
+    };
+    items.extend(sum("TotalAmount", "total_amount"));
+    items.extend(sum("RemainingAmount", "remaining_amount"));
     items.extend(find("IsClosed").map(|c| format!("SUM(CAST({c} AS bigint)) AS closed_tickets")));
     format!("SELECT {} FROM {}", items.join(", "), quote_table(&tickets.name))
 }
@@ -355,6 +390,16 @@ mod tests {
         assert!(items("sql_variant").ends_with(" ELSE N'?' END END AS [x]"));
         assert_eq!(items("nvarchar(max)"), "[x]");
         assert_eq!(items("datetime"), "[x]");
+    }
+
+    #[test]
+    fn text_can_come_as_bytes() {
+        let items = |sql_type: &str| raw_select_item(&table(&[("x", sql_type)], &[]).columns[0]);
+        assert_eq!(items("nvarchar(20)"), "CAST([x] AS varbinary(max)) AS [x]");
+        assert_eq!(items("ntext"), "CAST(CAST([x] AS nvarchar(max)) AS varbinary(max)) AS [x]");
+        assert_eq!(items("varchar(20)"), "CAST(CAST([x] AS nvarchar(max)) AS varbinary(max)) AS [x]");
+        assert_eq!(items("int"), "[x]");
+        assert_eq!(items("image"), "CAST([x] AS varbinary(max)) AS [x]");
     }
 
     #[test]

@@ -1,30 +1,36 @@
 //! Reading a table: pages over an integer key, or one statement.
 //!
 //! A page is a statement of its own that starts after the last key seen, so no lock outlives it, and a page that a lock
-//! stopped can be asked for again. It is read whole before it is handed on: the till never waits for whoever works on the
-//! rows. Pages shrink when rows are fat, so that memory stays bounded.
+//! stopped can be asked for again. Reading happens in a task of its own, a few batches ahead of whoever works on the rows, so
+//! that the till never waits for hashing, encoding or a slow disk. Pages shrink when rows are fat, and a batch ends when it
+//! has many bytes, so that memory stays bounded.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
     datatypes::{DataType, Int16Type, Int32Type, Int64Type},
 };
 use futures::{Stream, stream};
-use tiberius::error::Error as Driver;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::{
-    failure::{self, Doing},
+    failure::Doing,
+    fault::Fault,
     queries::{self, Lower, PAGE_ROWS},
-    rows::{Rows, Stop},
-    session::{Pauses, Session, State, Value, statement},
+    rows::{Question, Stop, Value},
+    session::{Pauses, Session},
 };
 use crate::{
-    config::TillConfig,
+    config::RateLimit,
     error::{Error, Kind, Result},
     model::{
         sql_type::SqlType,
-        table::{KeyRange, Table},
+        table::{Column, KeyRange, Table},
     },
 };
 
@@ -34,24 +40,74 @@ const FIRST_PAGE_ROWS: usize = 512;
 const LEAST_PAGE_ROWS: usize = 16;
 /// Bytes a page or a batch should not go far beyond.
 const BATCH_BYTES: usize = 8 << 20;
+/// Batches read ahead of whoever works on them.
+const AHEAD: usize = 2;
 
 /// What [`super::SqlServer`] hands out.
 type Batches<'a> = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send + 'a>>;
 
+/// What the reading task says.
+enum Said {
+    Batch(RecordBatch),
+    /// The server said that the answer is complete. Silence is no end.
+    End,
+    Failed(Error),
+}
+
 /// Streams the rows of `table` in `range`.
-pub(super) fn read<'a>(session: &'a mut Session, table: &'a Table, range: KeyRange) -> Batches<'a> {
+pub(super) fn read<'a>(session: Arc<Mutex<Session>>, table: &Table, range: KeyRange) -> Batches<'a> {
     match Bounds::new(table, range) {
         Err(error) => Box::pin(stream::once(async { Err(error) })),
         Ok(None) => Box::pin(stream::empty()),
-        Ok(Some(bounds)) if queries::is_paged(table) => {
-            let pages = Pages { session, table, bounds, last: None, rows: 0, page_rows: FIRST_PAGE_ROWS, ended: false };
-            Box::pin(stream::try_unfold(pages, |mut pages| async move {
-                Ok(pages.next().await?.map(|batch| (batch, pages)))
-            }))
-        }
         Ok(Some(bounds)) => {
-            let whole = Whole::Start { session, table, bounds };
-            Box::pin(stream::try_unfold(whole, Whole::next))
+            let table = Arc::new(table.clone());
+            Box::pin(stream::try_unfold(Ahead::Start { session, table, bounds }, Ahead::next))
+        }
+    }
+}
+
+/// The stream's state: the task is started by whoever first asks for a row, and stopped by whoever drops the stream.
+enum Ahead {
+    Start { session: Arc<Mutex<Session>>, table: Arc<Table>, bounds: Bounds },
+    Under(mpsc::Receiver<Said>, Stopped),
+}
+
+/// Stops the task when dropped. Its statement's answer is not read to the end then, and the connection is given up.
+struct Stopped(JoinHandle<()>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Ahead {
+    async fn next(self) -> Result<Option<(RecordBatch, Self)>> {
+        let (mut said, task) = match self {
+            Self::Under(said, task) => (said, task),
+            Self::Start { session, table, bounds } => {
+                let (tell, said) = mpsc::channel(AHEAD);
+                let task = tokio::spawn(async move {
+                    let mut session = session.lock_owned().await;
+                    let mut reader = Reader { session: &mut session, table, bounds, last: None, rows: 0, tell };
+                    let outcome = reader.read().await;
+                    let Reader { tell, .. } = reader;
+                    drop(session);
+                    let last = match outcome {
+                        Ok(()) => Said::End,
+                        Err(error) => Said::Failed(error),
+                    };
+                    // Nobody may be there any more to hear it.
+                    let _ = tell.send(last).await;
+                });
+                (said, Stopped(task))
+            }
+        };
+        match said.recv().await {
+            Some(Said::Batch(batch)) => Ok(Some((batch, Self::Under(said, task)))),
+            Some(Said::End) => Ok(None),
+            Some(Said::Failed(error)) => Err(error),
+            None => Err(Error::new(Kind::Bug, "the reader of the till stopped without saying why").hint("report it")),
         }
     }
 }
@@ -90,8 +146,8 @@ impl Bounds {
 
 impl Bounds {
     /// The statement that reads `table` within these bounds at once.
-    fn whole(&self, table: &Table) -> String {
-        queries::whole(table, self.after.is_some(), self.through.is_some())
+    fn whole(&self, table: &Table, item: fn(&Column) -> String) -> String {
+        queries::whole_of(table, item, self.after.is_some(), self.through.is_some())
     }
 
     /// Its parameters.
@@ -119,46 +175,64 @@ fn typed(sql_type: &SqlType, value: i64) -> Option<Value> {
     })
 }
 
-/// A table read page by page.
-struct Pages<'a> {
+/// The reading task.
+struct Reader<'a> {
     session: &'a mut Session,
-    table: &'a Table,
+    table: Arc<Table>,
     bounds: Bounds,
-    /// The key of the last row handed on.
+    /// The key of the last row handed on, of a table read in pages.
     last: Option<Vec<i64>>,
+    /// Rows handed on.
     rows: u64,
-    page_rows: usize,
-    ended: bool,
+    tell: mpsc::Sender<Said>,
 }
 
-impl Pages<'_> {
-    async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        if self.ended {
-            return Ok(None);
+/// How an attempt at a statement ended, when not with an error.
+enum Attempt {
+    /// All its rows were handed on: so many, of so many bytes.
+    Done { rows: usize, bytes: usize },
+    /// To be asked again, from the last row handed on.
+    Again,
+}
+
+impl Reader<'_> {
+    async fn read(&mut self) -> Result<()> {
+        if !queries::is_paged(&self.table) {
+            return self.whole().await;
         }
-        let (text, values) = self.statement(self.table)?;
-        let Some((batch, bytes)) = self.page(&text, &values).await? else {
-            self.ended = true;
-            return Ok(None);
-        };
-        let rows = batch.num_rows();
-        self.ended = rows < self.page_rows;
-        let key = last_key(self.table, &batch)?;
-        if self.last.as_ref().is_some_and(|last| *last >= key) {
-            return Err(Error::new(
-                Kind::Source,
-                format!("the till sent rows of table {} out of key order", self.table.name),
-            )
-            .hint("this is not expected of SQL Server: run again, then report it"));
+        let mut page_rows = FIRST_PAGE_ROWS;
+        let mut pauses = Pauses::default();
+        loop {
+            let (text, values) = self.page(page_rows)?;
+            match self.attempt(&text, &values, &mut pauses).await? {
+                Attempt::Done { rows, .. } if rows < page_rows => return Ok(()),
+                Attempt::Done { rows, bytes } => {
+                    page_rows = next_page_rows(rows, bytes);
+                    pauses = Pauses::default();
+                }
+                Attempt::Again => {}
+            }
         }
-        self.last = Some(key);
-        self.rows += rows as u64;
-        self.page_rows = next_page_rows(rows, bytes);
-        Ok(Some(batch))
     }
 
-    /// The next page's text and parameters, for all columns of `table`.
-    fn statement(&self, table: &Table) -> Result<(String, Vec<Value>)> {
+    async fn whole(&mut self) -> Result<()> {
+        let mut pauses = Pauses::default();
+        loop {
+            let item = self.item();
+            let (text, values) = (self.bounds.whole(&self.table, item), self.bounds.values());
+            if let Attempt::Done { .. } = self.attempt(&text, &values, &mut pauses).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn item(&self) -> fn(&Column) -> String {
+        let raw = self.session.wants_raw_text(&self.table.name);
+        if raw { queries::raw_select_item } else { queries::select_item }
+    }
+
+    /// The next page's text and parameters.
+    fn page(&self, rows: usize) -> Result<(String, Vec<Value>)> {
         let mut values = Vec::new();
         let lower = if let Some(last) = &self.last {
             for (name, value) in self.table.key.iter().zip(last) {
@@ -175,50 +249,122 @@ impl Pages<'_> {
             Lower::Start
         };
         values.extend(self.bounds.through.clone());
-        Ok((queries::page(table, self.page_rows, lower, self.bounds.through.is_some()), values))
+        Ok((queries::page_of(&self.table, self.item(), rows, lower, self.bounds.through.is_some()), values))
     }
 
-    /// One page with its size; `None` when it is empty. Repeated while locks are in its way.
-    async fn page(&mut self, text: &str, values: &[Value]) -> Result<Option<(RecordBatch, usize)>> {
-        let mut pauses = Pauses::default();
-        loop {
-            let (client, state) = self.session.parts().await?;
-            state.started();
-            let mut arrived = 0;
-            let outcome = async {
-                let mut rows = Rows::open(client, text, values, self.table).await?;
-                let batch = rows.next(usize::MAX, usize::MAX).await;
+    /// Sends a statement and hands on its rows.
+    async fn attempt(&mut self, text: &str, values: &[Value], pauses: &mut Pauses) -> Result<Attempt> {
+        self.session.pace().await;
+        let table = self.table.clone();
+        let question = Question { text, values, columns: &table, raw_text: self.session.wants_raw_text(&table.name) };
+        let patience = self.session.patience();
+        let before = self.rows;
+        let mut arrived = 0;
+        let (connection, state) = self.session.parts().await?;
+        state.started();
+        let outcome = async {
+            let mut rows = connection.rows(&question).await?;
+            let mut bytes = 0;
+            loop {
+                let next = rows.next(PAGE_ROWS, BATCH_BYTES).await;
                 arrived = rows.arrived();
-                batch
+                let Some(batch) = next? else { return Ok(bytes) };
+                bytes += batch.get_array_memory_size();
+                let count = batch.num_rows() as u64;
+                hand_on(&table, &mut self.last, batch, &self.tell).await?;
+                self.rows += count;
             }
-            .await;
-            match outcome {
-                Ok(batch) => {
-                    state.finished();
-                    return Ok(batch.map(|batch| {
-                        let bytes = batch.get_array_memory_size();
-                        (batch, bytes)
-                    }));
-                }
-                Err(Stop::Value(error)) => {
-                    state.finished();
-                    return Err(error);
-                }
-                Err(Stop::Driver(error)) => {
-                    state.failed(&error);
-                    if failure::lock_was_in_the_way(&error) && state.may_repeat() && pauses.wait().await {
-                        continue;
-                    }
-                    if failure::broken_text(&error) {
-                        let narrow = text_columns(self.table);
-                        let tries = narrow.into_iter().map(|table| Ok((self.statement(&table)?.0, table)));
-                        let tries = tries.collect::<Result<Vec<_>>>()?;
-                        return Err(broken_text(self.session.config(), self.table, tries, values, error).await);
-                    }
-                    let doing = reading(self.table, self.rows + arrived, self.session.config());
-                    return Err(failure::statement_failed(error, &doing));
-                }
+        };
+        let fault = match outcome.await {
+            Ok(bytes) => {
+                state.finished();
+                let rows = usize::try_from(arrived).unwrap_or(usize::MAX);
+                self.session.read(rows, bytes);
+                return Ok(Attempt::Done { rows, bytes });
             }
+            Err(Cut::Ours(error)) => return Err(error),
+            Err(Cut::Stop(Stop::Value(error))) => {
+                state.finished();
+                return Err(error);
+            }
+            Err(Cut::Stop(Stop::Fault(fault))) => fault,
+        };
+        state.failed(&fault);
+        let goes_on = state.may_repeat() && (queries::is_paged(&table) || self.rows == before);
+        let doing = Doing { what: "read table", table: Some(&table.name), rows: before + arrived, patience };
+        let error = state.error(&fault, &doing);
+        if fault == Fault::BrokenText && self.session.take_raw_text(&table.name) {
+            return if goes_on { Ok(Attempt::Again) } else { Err(error.lost_transaction()) };
+        }
+        if fault.lock_was_in_the_way() && goes_on && pauses.wait().await {
+            return Ok(Attempt::Again);
+        }
+        Err(error)
+    }
+}
+
+/// Why an answer was not read to its end.
+enum Cut {
+    /// The row reader stopped.
+    Stop(Stop),
+    /// We did, with rows still on their way: the connection is given up.
+    Ours(Error),
+}
+
+impl<E: Into<Stop>> From<E> for Cut {
+    fn from(stop: E) -> Self {
+        Self::Stop(stop.into())
+    }
+}
+
+/// Hands a batch on. Of a table read in pages the last key is noted, which has to lie behind the one before.
+async fn hand_on(
+    table: &Table,
+    last: &mut Option<Vec<i64>>,
+    batch: RecordBatch,
+    tell: &mpsc::Sender<Said>,
+) -> Result<(), Cut> {
+    if queries::is_paged(table) {
+        let key = last_key(table, &batch).map_err(Cut::Ours)?;
+        if last.as_ref().is_some_and(|last| *last >= key) {
+            let message = format!("the till sent rows of table {} out of key order", table.name);
+            let error = Error::new(Kind::Source, message);
+            return Err(Cut::Ours(error.hint("this is not expected of SQL Server: run again, then report it")));
+        }
+        *last = Some(key);
+    }
+    let sent = tell.send(Said::Batch(batch)).await;
+    sent.map_err(|_| Cut::Ours(Error::new(Kind::Interrupted, "nobody takes the rows any more")))
+}
+
+/// Spreads reading over time: nothing is asked before what was read is paid for.
+#[derive(Debug)]
+pub(super) struct Pace {
+    limit: RateLimit,
+    due: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(limit: RateLimit) -> Self {
+        Self { limit, due: None }
+    }
+
+    /// Waits until the next statement may be sent.
+    pub(super) async fn wait(&self) {
+        if let Some(due) = self.due {
+            sleep_until(due).await;
+        }
+    }
+
+    /// So much has been read.
+    pub(super) fn read(&mut self, rows: usize, bytes: usize) {
+        let seconds = |amount: usize, limit: u64| if limit == 0 { 0.0 } else { amount as f64 / limit as f64 };
+        let cost = seconds(rows, self.limit.rows_per_second).max(seconds(bytes, self.limit.bytes_per_second));
+        // A day is long enough for any limit that is meant.
+        let cost = std::time::Duration::from_secs_f64(cost.min(86_400.0));
+        if !cost.is_zero() {
+            let now = Instant::now();
+            self.due = Some(self.due.map_or(now, |due| due.max(now)) + cost);
         }
     }
 }
@@ -243,110 +389,6 @@ fn last_key(table: &Table, batch: &RecordBatch) -> Result<Vec<i64>> {
         }
     };
     table.key.iter().map(value).collect()
-}
-
-/// A table read in one statement.
-enum Whole<'a> {
-    Start { session: &'a mut Session, table: &'a Table, bounds: Bounds },
-    Rows(Box<WholeRows<'a>>),
-}
-
-/// The rows of a table under way, with what is needed to explain a failure.
-struct WholeRows<'a> {
-    rows: Rows<'a>,
-    state: &'a mut State,
-    table: &'a Table,
-    bounds: Bounds,
-    config: TillConfig,
-}
-
-impl<'a> Whole<'a> {
-    async fn next(self) -> Result<Option<(RecordBatch, Self)>> {
-        let mut whole = match self {
-            Whole::Rows(rows) => rows,
-            Whole::Start { session, table, bounds } => {
-                let (text, values) = (bounds.whole(table), bounds.values());
-                let config = session.config().clone();
-                let doing = session.doing("read table", Some(&table.name), 0);
-                let (client, state) = session.parts().await?;
-                state.started();
-                match Rows::open(client, &text, &values, table).await {
-                    Ok(rows) => Box::new(WholeRows { rows, state, table, bounds, config }),
-                    Err(Stop::Value(error)) => {
-                        state.finished();
-                        return Err(error);
-                    }
-                    Err(Stop::Driver(error)) => {
-                        state.failed(&error);
-                        return Err(failure::statement_failed(error, &doing));
-                    }
-                }
-            }
-        };
-        match whole.rows.next(PAGE_ROWS, BATCH_BYTES).await {
-            Ok(Some(batch)) => Ok(Some((batch, Whole::Rows(whole)))),
-            Ok(None) => {
-                whole.state.finished();
-                Ok(None)
-            }
-            Err(Stop::Value(error)) => {
-                whole.state.finished();
-                Err(error)
-            }
-            Err(Stop::Driver(error)) => Err(whole.explain(error).await),
-        }
-    }
-}
-
-impl WholeRows<'_> {
-    async fn explain(self, error: Driver) -> Error {
-        let arrived = self.rows.arrived();
-        self.state.failed(&error);
-        if failure::broken_text(&error) {
-            let narrow = text_columns(self.table);
-            let tries = narrow.into_iter().map(|table| (self.bounds.whole(&table), table)).collect();
-            return broken_text(&self.config, self.table, tries, &self.bounds.values(), error).await;
-        }
-        failure::statement_failed(error, &reading(self.table, arrived, &self.config))
-    }
-}
-
-fn reading<'a>(table: &'a Table, rows: u64, config: &TillConfig) -> Doing<'a> {
-    Doing { what: "read table", table: Some(&table.name), rows, patience: config.statement_timeout }
-}
-
-/// `table` once per text column, with that column alone.
-fn text_columns(table: &Table) -> Vec<Table> {
-    let is_text = |sql_type: &SqlType| sql_type.arrow() == Some(DataType::Utf8);
-    let columns = table.columns.iter().filter(|column| is_text(&column.sql_type));
-    columns.map(|column| Table { columns: vec![column.clone()], ..table.clone() }).collect()
-}
-
-/// Finds the column that holds text which is not valid Unicode, by asking a fresh connection for one column at a time: the
-/// driver only says that there is such a text. `tries` are tables of one column, with the statement for it.
-async fn broken_text(
-    config: &TillConfig,
-    table: &Table,
-    tries: Vec<(String, Table)>,
-    values: &[Value],
-    error: Driver,
-) -> Error {
-    for (text, narrow) in tries {
-        let Ok(mut probe) = Session::open(config).await else { break };
-        let Ok((client, _)) = probe.parts().await else { break };
-        let outcome = async { statement(&text, values).query(client).await?.into_first_result().await }.await;
-        if let (Err(found), Some(column)) = (outcome, narrow.columns.first())
-            && failure::broken_text(&found)
-        {
-            return Error::new(
-                Kind::Source,
-                format!("cannot keep a value of table {}, column {} ({})", table.name, column.name, column.sql_type),
-            )
-            .hint("repair the value on the till, or exclude the table")
-            .caused_by("the text is not valid Unicode: half of a surrogate pair stands alone");
-        }
-    }
-    failure::statement_failed(error, &reading(table, 0, config))
 }
 
 #[cfg(test)]
@@ -387,6 +429,21 @@ mod tests {
         assert_eq!(bounds(SqlType::Int, Some(i64::MAX), None), None);
         assert_eq!(bounds(SqlType::TinyInt, None, Some(-1)), None);
         assert_eq!(bounds(SqlType::Int, Some(9), Some(9)), None);
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_kept_on_average() {
+        let mut pace = Pace::new(RateLimit { rows_per_second: 10_000, bytes_per_second: 10_000_000 });
+        let started = Instant::now();
+        for (rows, bytes) in [(500, 0), (500, 2_000_000), (1, 0)] {
+            pace.wait().await;
+            pace.read(rows, bytes);
+        }
+        let taken = started.elapsed().as_secs_f64();
+        assert!((0.25..1.5).contains(&taken), "{taken}");
+        let mut free = Pace::new(RateLimit::default());
+        free.read(usize::MAX, usize::MAX);
+        assert!(free.due.is_none());
     }
 
     #[test]

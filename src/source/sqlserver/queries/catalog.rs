@@ -68,13 +68,17 @@ impl FromIterator<(String, String)> for Views {
 /// Columns inside a graph table that nobody can select (`graph_id` and its like) are not among them.
 #[must_use]
 pub fn columns(views: &Views) -> String {
-    let mut text = "SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name, \
-         COALESCE(b.name, u.name, N'unknown') AS type_name, c.system_type_id AS system_type_id, \
+    let knows_users = views.has("types", "is_user_defined") && views.has("types", "is_assembly_type");
+    // A type of the server may stand on another one, as `vector` does on `varbinary`: it is not that one.
+    let own = if knows_users { "CASE WHEN u.is_user_defined = 0 THEN u.name END, " } else { "" };
+    let mut text = format!(
+        "SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name, \
+         COALESCE({own}b.name, u.name, N'unknown') AS type_name, c.system_type_id AS system_type_id, \
          c.max_length AS max_length, c.precision AS precision_digits, c.scale AS scale_digits, \
          c.is_nullable AS is_nullable, c.is_identity AS is_identity, \
          c.collation_name AS collation_name, d.definition AS default_definition, d.name AS default_name"
-        .to_owned();
-    if views.has("types", "is_user_defined") && views.has("types", "is_assembly_type") {
+    );
+    if knows_users {
         text.push_str(
             ", u.name AS declared_name, us.name AS declared_schema, u.is_user_defined AS is_user_defined, \
              u.is_assembly_type AS is_assembly_type",
@@ -239,7 +243,7 @@ GROUP BY s.name, t.name";
 /// How many base tables have the schema `@P1` and the name `@P2`: 1 or 0. Asked again inside the read transaction when a
 /// table is not in the catalog's list any more.
 pub const IS_THERE: &str = "\
-SELECT COUNT_BIG(*) AS table_count \
+SELECT COUNT_BIG(*) AS figure \
 FROM sys.tables AS t \
 INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
 WHERE s.name = @P1 AND t.name = @P2";
@@ -247,7 +251,7 @@ WHERE s.name = @P1 AND t.name = @P2";
 /// The rows of a table, counted.
 #[must_use]
 pub fn count(table: &crate::model::table::TableName) -> String {
-    format!("SELECT COUNT_BIG(*) AS row_count FROM {}", super::quote_table(table))
+    format!("SELECT COUNT_BIG(*) AS figure FROM {}", super::quote_table(table))
 }
 
 #[cfg(test)]
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn names_are_quoted_and_values_are_parameters() {
         let odd = crate::model::table::TableName { schema: "a]b".into(), name: "c'd".into() };
-        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS row_count FROM [a]]b].[c'd]");
+        assert_eq!(count(&odd), "SELECT COUNT_BIG(*) AS figure FROM [a]]b].[c'd]");
         assert!(IS_THERE.contains("@P1") && IS_THERE.contains("@P2"));
     }
 }

@@ -1,0 +1,179 @@
+//! A frozen till answers from bytes that are ready: the same bytes as ever.
+
+use std::time::Duration;
+
+use tillvault::{
+    demo::{
+        DemoTill, TillOptions,
+        fault::{Fault, When},
+        schema,
+    },
+    source::sqlserver::queries::{self, Lower},
+};
+
+use crate::raw_tds::RawClient;
+
+async fn till() -> DemoTill {
+    DemoTill::start(TillOptions { days: 1, tickets_per_day: 40, ..TillOptions::default() }).await.unwrap()
+}
+
+fn client(till: &DemoTill, packet_size: u32) -> RawClient {
+    RawClient::connect(till.port(), "tillvault", "demo", "SambaPOS5", packet_size).unwrap()
+}
+
+/// Numbers without order, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: i64) -> i64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((self.0 >> 33) % u64::try_from(limit).unwrap()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_page_of_every_table_has_the_bytes_of_the_ordinary_way() {
+    let till = till().await;
+    let (mut dice, mut requests, mut unpaged) = (Dice(7), Vec::new(), 0);
+    for table in schema::tables().unwrap() {
+        requests.push((queries::whole(&table, false, false), Vec::new()));
+        if !queries::is_paged(&table) {
+            unpaged += 1;
+            continue;
+        }
+        requests.push((queries::page(&table, 100, Lower::Start, false), Vec::new()));
+        requests.push((queries::whole(&table, true, true), vec![dice.below(50), dice.below(300)]));
+        for rows in [1, 7, 100, 4096] {
+            let key: Vec<i64> = table.key.iter().map(|_| dice.below(200) - 5).collect();
+            let upper = [key.clone(), vec![dice.below(400)]].concat();
+            requests.push((queries::page(&table, rows, Lower::AfterKey, true), upper));
+            requests.push((queries::page(&table, rows, Lower::AfterKey, false), key.clone()));
+            requests.push((queries::page(&table, rows, Lower::AfterLeading, false), key[..1].to_vec()));
+        }
+    }
+    let tables = till.engine();
+    for packet_size in [512, 4096, 32_767] {
+        let mut one = client(&till, packet_size);
+        if packet_size == 4096 {
+            one.batch("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION").unwrap();
+            one.receive().unwrap();
+        }
+        let mut answers = Vec::new();
+        for frozen in [false, true] {
+            if frozen {
+                tables.freeze();
+            } else {
+                tables.thaw();
+            }
+            let before = till.server().prepared_answers();
+            for (index, (sql, parameters)) in requests.iter().enumerate() {
+                one.execute(sql, parameters).unwrap();
+                let answer = one.receive().unwrap();
+                assert!(answer.starts_with(&[0x81]), "{sql}");
+                if frozen {
+                    assert!(answers[index] == answer, "{sql} {parameters:?}");
+                } else {
+                    answers.push(answer);
+                }
+            }
+            let ready = till.server().prepared_answers() - before;
+            let expected = if frozen { requests.len() - unpaged } else { 0 };
+            assert_eq!(usize::try_from(ready).unwrap(), expected);
+        }
+    }
+    let mut literal = client(&till, 4096);
+    let before = till.server().prepared_answers();
+    literal.batch("SELECT [Id], [OrderTags] FROM Orders WHERE [Id] BETWEEN 3 AND 5 ORDER BY [Id], TicketId").unwrap();
+    let ready = literal.receive().unwrap();
+    assert_eq!(till.server().prepared_answers(), before + 1);
+    tables.thaw();
+    literal.batch("SELECT [Id], [OrderTags] FROM Orders WHERE [Id] BETWEEN 3 AND 5 ORDER BY [Id], TicketId").unwrap();
+    assert!(literal.receive().unwrap() == ready);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trade_thaws_and_faults_still_strike() {
+    let till = till().await;
+    let sql = "SELECT [Id], [MenuItemName] FROM [dbo].[Orders] ORDER BY [Id], [TicketId]";
+    let mut client = client(&till, 4096);
+    let mut rows = |till: &DemoTill| {
+        let before = till.server().prepared_answers();
+        client.batch(sql).unwrap();
+        let answer = client.receive()?;
+        let count = u64::from_le_bytes(*answer.last_chunk().unwrap());
+        Ok::<_, std::io::Error>((count, till.server().prepared_answers() > before))
+    };
+    till.engine().freeze();
+    let (first, ready) = rows(&till).unwrap();
+    assert!(ready && first > 50);
+    till.trade().trade_day().unwrap();
+    let (second, ready) = rows(&till).unwrap();
+    assert!(!ready && second > first);
+    till.engine().freeze();
+    assert_eq!(rows(&till).unwrap(), (second, true), "a new freezing forgets the answers of the one before");
+    till.faults().arm(When::Table("Orders".into()), Fault::deadlock(), 1);
+    client.batch(sql).unwrap();
+    assert_eq!(client.receive().unwrap().first(), Some(&0xAA));
+    till.faults().arm(When::Table("Orders".into()), Fault::DropAfter(20), 1);
+    client.batch(sql).unwrap();
+    assert!(client.receive().is_err(), "the connection breaks after 20 rows");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_answer_that_is_ready_can_be_broken_off() {
+    let till = till().await;
+    till.engine().freeze_repeating(&[("Orders", 2000)]);
+    let mut client = client(&till, 4096);
+    client.batch("SELECT [Id], [TicketId], [OrderStates] FROM [dbo].[Orders] ORDER BY [Id], [TicketId]").unwrap();
+    client.packet().unwrap();
+    client.attention().unwrap();
+    let started = std::time::Instant::now();
+    let mut seen = Vec::new();
+    loop {
+        let (body, last) = client.packet().unwrap();
+        seen = body;
+        if last {
+            break;
+        }
+    }
+    // DONE with the bit that takes note of the attention.
+    let done = &seen[seen.len() - 13..];
+    assert_eq!((done[0], done[1] & 0x20), (0xFD, 0x20));
+    assert!(started.elapsed() < Duration::from_secs(10));
+    client.batch("SELECT 1 AS one").unwrap();
+    assert_eq!(client.receive().unwrap().first(), Some(&0x81));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn repeated_rows_go_on_with_their_keys() {
+    let till = till().await;
+    let orders = schema::tables().unwrap().into_iter().find(|table| table.name.name == "Orders").unwrap();
+    let last = i64::from(till.trade().last_id("Orders"));
+    till.engine().freeze_repeating(&[("Orders", 3)]);
+    let mut config = tiberius::Config::new();
+    config.host("127.0.0.1");
+    config.port(till.port());
+    config.authentication(tiberius::AuthMethod::sql_server("tillvault", "demo"));
+    config.encryption(tiberius::EncryptionLevel::NotSupported);
+    let mut client = crate::support::connect_with(config).await.unwrap();
+    let page = queries::page(&orders, 50, Lower::AfterKey, true);
+    let (mut key, mut ids, mut names) = ((0i32, 0i32), Vec::new(), Vec::new());
+    loop {
+        let rows = client.query(page.as_str(), &[&key.0, &key.1, &(2 * last + 10)]).await.unwrap();
+        let rows = rows.into_first_result().await.unwrap();
+        for row in &rows {
+            key = (row.get("Id").unwrap(), row.get("TicketId").unwrap());
+            ids.push(i64::from(key.0));
+            names.push(row.get::<&str, _>("MenuItemName").map(str::to_owned));
+        }
+        if rows.len() < 50 {
+            break;
+        }
+    }
+    assert!(ids.is_sorted() && ids.last().is_some_and(|id| *id > 2 * last && *id <= 2 * last + 10), "{:?}", ids.last());
+    let once = ids.iter().filter(|id| **id <= last).count();
+    assert_eq!(ids.iter().filter(|id| **id > last && **id <= 2 * last).count(), once);
+    assert_eq!(names[..once], names[once..2 * once]);
+    assert!(ids[..once].iter().zip(&ids[once..]).all(|(a, b)| a + last == *b));
+    assert_eq!(crate::support::error_number(&mut client, "SELECT COUNT(*) FROM Orders").await, 40517);
+}

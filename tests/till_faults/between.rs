@@ -1,0 +1,155 @@
+//! The till changes under the reader: tables that empty, vanish or close between the catalog and their turn, a server that
+//! restarts, a line that is slow.
+
+use std::{sync::Arc, time::Duration};
+
+use tillvault::{
+    config::TillConfig,
+    demo::fault::{Fault, Tamper, When},
+};
+
+use crate::rig::{Rig, all_words, reader_of, readers};
+
+/// What the request for this table's rows holds.
+fn rows_of(table: &str) -> String {
+    if table == "Notes" { "[words] from [dbo].[notes]".into() } else { format!("from [dbo].[{table}] order") }
+}
+
+#[tokio::test]
+async fn a_table_that_empties_meanwhile_is_empty_only_without_a_read_transaction() {
+    for isolation in [false, true] {
+        let rig = Rig::new(isolation).await;
+        for config in readers(&rig.server) {
+            let what = format!("isolation {isolation}, {}", reader_of(&config));
+            let engine = Arc::clone(rig.engine());
+            let kept = "CREATE TABLE kept AS FROM dbo.MenuItems; DELETE FROM dbo.MenuItems";
+            // Tickets are read first: the transaction, if there is one, begins with them.
+            rig.server.faults().before(rows_of("Payments"), move || {
+                engine.connection().unwrap().execute_batch(kept).unwrap();
+            });
+            let root = rig.yesterday();
+            let taken = rig.run(&root, &config).await.unwrap();
+            assert!(rig.server.faults().are_spent(), "{what}");
+            let rows = taken.tables.iter().find(|table| table.name == "MenuItems").unwrap().rows;
+            assert_eq!(rows, if isolation { 5 } else { 0 }, "{what}");
+            assert!(taken.missing.is_empty(), "{what}");
+            rig.change("INSERT INTO dbo.MenuItems FROM kept; DROP TABLE kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_vanishes_or_closes_after_the_catalog_is_named_and_never_empty() {
+    for isolation in [false, true] {
+        let rig = Rig::new(isolation).await;
+        for config in readers(&rig.server) {
+            for fault in [Fault::invalid_object("MenuItems"), Fault::permission_denied("SambaPOS5", "MenuItems")] {
+                let what = format!("{fault:?}, isolation {isolation}, {}", reader_of(&config));
+                rig.server.faults().arm(When::Table("MenuItems".into()), fault, usize::MAX);
+                let mut struck = rig.strike(&config).await;
+                struck.fired = true;
+                assert!(struck.outcome.is_ok(), "{what}: {:?}", struck.outcome);
+                assert_eq!(rig.survives(&what, struck, &config).await, ["MenuItems"], "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_stays_is_a_temporary_failure_and_one_that_goes_is_waited_out() {
+    let rig = Rig::new(false).await;
+    for config in readers(&rig.server) {
+        for fault in [Fault::deadlock(), Fault::lock_timeout()] {
+            for (times, code) in [(3, 0), (usize::MAX, 75)] {
+                let what = format!("{fault:?} {times} times, {}", reader_of(&config));
+                rig.server.faults().arm(When::Table("Orders".into()), fault.clone(), times);
+                let struck = rig.strike(&config).await;
+                let ended = struck.outcome.as_ref().map_or_else(tillvault::Error::exit_code, |_| 0);
+                assert_eq!(ended, code, "{what}: {:?}", struck.outcome);
+                assert!(rig.survives(&what, struck, &config).await.is_empty(), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts_ends_the_run_and_the_next_one_completes() {
+    for isolation in [false, true] {
+        let rig = Rig::new(isolation).await;
+        for config in readers(&rig.server) {
+            for table in ["Tickets", "Orders", "Notes"] {
+                let what = format!("restart at {table}, isolation {isolation}, {}", reader_of(&config));
+                let (asked, is_asked) = tokio::sync::oneshot::channel();
+                rig.server.faults().before(rows_of(table), move || asked.send(()).unwrap());
+                rig.server.faults().arm(When::Text(rows_of(table)), Fault::Stall(Duration::from_secs(60)), 1);
+                let restarting = async {
+                    is_asked.await.unwrap();
+                    rig.server.restart(Duration::from_millis(200)).await.unwrap();
+                };
+                let (struck, ()) = tokio::join!(rig.strike(&config), restarting);
+                // A run within a read transaction begins anew, if the server is back by then.
+                if let Err(error) = &struck.outcome {
+                    assert_eq!(error.exit_code(), 75, "{what}: {}", all_words(error));
+                } else {
+                    assert!(isolation, "{what}");
+                }
+                rig.survives(&what, struck, &config).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_refuses_and_is_found_when_it_is_back() {
+    let rig = Rig::new(false).await;
+    for config in readers(&rig.server) {
+        rig.server.stop().await;
+        let root = rig.yesterday();
+        let error = rig.run(&root, &config).await.unwrap_err();
+        assert_eq!(error.exit_code(), 75, "{}", all_words(&error));
+        assert!(error.message().contains("refused a connection on port"), "{}", all_words(&error));
+        rig.server.restart(Duration::ZERO).await.unwrap();
+        rig.run(&root, &config).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_slow_line_is_waited_for_as_long_as_it_goes_on() {
+    let rig = Rig::new(false).await;
+    for reader in readers(&rig.server) {
+        // Each answer takes longer than the time-out, but there is always something new within it.
+        let config = TillConfig { statement_timeout: Duration::from_secs(2), ..reader };
+        let what = reader_of(&config);
+        let slow = Tamper::drip(2, Duration::from_millis(10));
+        rig.server.faults().arm(When::Table("MenuItems".into()), slow.clone(), 1);
+        rig.server.faults().arm(When::Table("Notes".into()), slow, 1);
+        let struck = rig.strike(&config).await;
+        assert!(struck.fired && struck.outcome.is_ok(), "{what}: {:?}", struck.outcome);
+        assert!(rig.survives(what, struck, &config).await.is_empty());
+        // A byte, and silence.
+        rig.server.faults().arm(When::Table("Notes".into()), Tamper::drip(1, Duration::from_secs(5)), 1);
+        let struck = rig.strike(&config).await;
+        let error = struck.outcome.as_ref().unwrap_err();
+        assert_eq!(error.exit_code(), 75, "{what}: {}", all_words(error));
+        assert!(error.message().contains("Notes") && error.message().contains("did not go on"), "{what}: {error}");
+        rig.survives(what, struck, &config).await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_even_hear_that_it_should_stop_is_left() {
+    let rig = Rig::new(false).await;
+    for reader in readers(&rig.server) {
+        let config = TillConfig { statement_timeout: Duration::from_secs(2), ..reader };
+        let what = reader_of(&config);
+        for at in [0, 300] {
+            let deaf = Tamper::stall_at(at, Duration::from_secs(60));
+            rig.server.faults().arm(When::Table("Orders".into()), deaf, 1);
+            let struck = rig.strike(&config).await;
+            assert!(struck.took < Duration::from_secs(10), "{what}: {:?}", struck.took);
+            let error = struck.outcome.as_ref().unwrap_err();
+            assert_eq!(error.exit_code(), 75, "{what}: {}", all_words(error));
+            rig.survives(what, struck, &config).await;
+        }
+    }
+}
