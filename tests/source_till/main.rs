@@ -22,7 +22,7 @@ use tillvault::{
         report::{RankBy, SoldGroup, TopSellers},
         table::{KeyRange, Table},
     },
-    source::{LiveReports as _, Source as _, TableSelection, secrets, sqlserver::SqlServer},
+    source::{LiveReports as _, Source as _, Sums, TableSelection, secrets, sqlserver::SqlServer},
 };
 
 fn tables() -> Vec<Table> {
@@ -383,4 +383,18 @@ async fn spellings_of_one_category_are_one_group() {
     let found = sorted(till.sold_groups(&request(&["Mains"], &[])).await.unwrap());
     let names: Vec<&str> = found.iter().map(|group| group.item_name.as_str()).collect();
     assert_eq!(names, ["Fish Pie", "Rib-Eye", "Ribeye Steak", "Staff Curry"]);
+}
+
+/// The probe's known answer is worked out from SQL Server's rules; a till that follows them is trusted with checksums.
+#[tokio::test]
+async fn a_till_that_digests_as_sql_server_is_asked_for_checksums() {
+    let server = start(&tables(), EngineOptions::default()).await;
+    fixture::load_queries_fixture(&server.engine().connection().unwrap()).unwrap();
+    let mut till = connect(&server).await;
+    till.prepare_sums().await.unwrap();
+    let all = till.tables(&TableSelection::default()).await.unwrap();
+    let sums = till.sums(find(&all, "Orders"), 512).await.unwrap();
+    let Sums::Table(sums) = sums else { panic!("{sums:?}") };
+    assert_eq!(sums.checksums, "BINARY_CHECKSUM, MD5");
+    assert_eq!(sums.groups.iter().map(|group| group.rows).sum::<u64>(), 20);
 }

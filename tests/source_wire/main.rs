@@ -22,10 +22,13 @@ use tillvault::{
         sql_type::SqlType,
         table::{Column, KeyRange, Table, TableName},
     },
-    source::{Source as _, TableSelection, sqlserver::SqlServer},
+    source::{
+        Source as _, Sums, TableSelection,
+        sqlserver::{SqlServer, queries::fingerprint},
+    },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-use wire::{Server, Then, done, error, login_ack, metadata, number, row, server, utf16};
+use wire::{Server, Then, binary_metadata, done, error, large_number, login_ack, metadata, number, row, server, utf16};
 
 /// Rows of the table below, `Name` being `x`.
 fn rows(ids: std::ops::RangeInclusive<i32>) -> Vec<u8> {
@@ -439,4 +442,32 @@ async fn a_server_that_insists_on_encryption_is_answered_with_the_setting() {
     let error = refused(&config(server.port)).await;
     assert!(error.message().contains("closed the connection during sign-in"), "{error}");
     assert!(error.next_step().unwrap().contains("encryption = \"required\""));
+}
+
+/// Checksums of a server that computes something else from the same text would miss changes: none are asked of it.
+#[tokio::test]
+async fn a_server_that_digests_otherwise_is_not_asked_for_checksums() {
+    let sums = |found: Option<i64>| async move {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let server = server(login_ack, move |_, text| {
+            let reply = if text.contains("block_group") {
+                counter.fetch_add(1, Ordering::SeqCst);
+                error(102, 15, "Incorrect syntax")
+            } else {
+                found.map_or_else(|| error(195, 15, "no such function"), |found| large_number("found", found))
+            };
+            (reply, Then::Done)
+        })
+        .await;
+        let mut till = SqlServer::connect(&config(server.port)).await.unwrap();
+        till.prepare_sums().await.unwrap();
+        let Sums::Cannot(why) = till.sums(&table(), 512).await.unwrap() else { panic!("sums out of nothing") };
+        (why, asked.load(Ordering::SeqCst))
+    };
+    // What Babelfish makes of binaries that are to be put one after the other: 1 + 1 + 258 …
+    assert_eq!(sums(Some(260)).await, ("the server does not digest rows as SQL Server does".to_owned(), 0));
+    assert_eq!(sums(None).await, ("the server has no HASHBYTES".to_owned(), 0));
+    let (why, asked) = sums(Some(fingerprint::HASHBYTES_ANSWER)).await;
+    assert!(why.contains("refused to sum it up (error 102)") && asked == 2, "{why}, {asked}");
 }

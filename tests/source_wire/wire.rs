@@ -246,3 +246,9 @@ pub(crate) fn number(name: &str, value: i32) -> Vec<u8> {
     let head = [0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0x38].to_vec();
     [head, short_text(name), vec![0xD1], value.to_le_bytes().to_vec()].concat()
 }
+
+/// One row of one `bigint`.
+pub(crate) fn large_number(name: &str, value: i64) -> Vec<u8> {
+    let head = [0x81, 1, 0, 0, 0, 0, 0, 0, 0, 0x7F].to_vec();
+    [head, short_text(name), vec![0xD1], value.to_le_bytes().to_vec()].concat()
+}

@@ -1,6 +1,7 @@
 //! Checksums of rows that stay on the server (DESIGN D8): asks for them, and finds out what the server can compute.
 //!
-//! What a server has is tried, never concluded from its version. A statement that the server refuses leads to the next form
+//! What a server has is tried, never concluded from its version, and what it computes is compared with what is right: a server
+//! that reads the same text in another way would give sums that miss changes. A statement that the server refuses leads to the next form
 //! of it, then to "cannot", so that the table is read in full; a lock, a lost connection or a missing right is an error
 //! as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
 //! transaction.
@@ -34,8 +35,8 @@ const NOT_A_REFUSAL: [u32; 12] = [207, 208, 229, 230, 262, 300, 701, 916, 1204, 
 pub(super) enum Ability {
     /// Checksums of this kind.
     Digest(Digest),
-    /// None that can be trusted.
-    Nothing,
+    /// None that can be trusted; why, for people.
+    Nothing(&'static str),
 }
 
 /// Why there is no answer.
@@ -51,20 +52,27 @@ enum Stopped {
 /// # Errors
 /// `Source` when the connection breaks.
 pub(super) async fn ability(session: &mut Session) -> Result<Ability> {
-    if !has(session, fingerprint::PROBE_HASHBYTES).await? {
-        return Ok(Ability::Nothing);
+    match answer(session, fingerprint::PROBE_HASHBYTES).await? {
+        None => return Ok(Ability::Nothing("the server has no HASHBYTES")),
+        Some(fingerprint::HASHBYTES_ANSWER) => {}
+        Some(_) => return Ok(Ability::Nothing("the server does not digest rows as SQL Server does")),
     }
     Ok(Ability::Digest(Digest {
-        binary_checksum: has(session, fingerprint::PROBE_BINARY_CHECKSUM).await?,
-        any_length: has(session, fingerprint::PROBE_ANY_LENGTH).await?,
+        binary_checksum: answer(session, fingerprint::PROBE_BINARY_CHECKSUM).await?.is_some(),
+        any_length: answer(session, fingerprint::PROBE_ANY_LENGTH).await? == Some(fingerprint::ANY_LENGTH_ANSWER),
     }))
 }
 
-async fn has(session: &mut Session, probe: &str) -> Result<bool> {
+/// What the server answers to a probe, `None` when it refuses it. No answer at all is a wrong one.
+async fn answer(session: &mut Session, probe: &str) -> Result<Option<i64>> {
     let answer = pseudo_table("probe", &[("found", SqlType::BigInt)]);
     match ask(session, probe, answer, None).await {
-        Ok(_) => Ok(true),
-        Err(Stopped::Refused(_)) => Ok(false),
+        Ok(batch) => {
+            let found = batch.column_by_name("found").and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let found = found.filter(|found| found.len() == 1 && found.is_valid(0)).map(|found| found.value(0));
+            Ok(Some(found.unwrap_or_default()))
+        }
+        Err(Stopped::Refused(_)) => Ok(None),
         Err(Stopped::Failed(error)) => Err(error),
     }
 }
@@ -74,8 +82,9 @@ async fn has(session: &mut Session, probe: &str) -> Result<bool> {
 /// # Errors
 /// `Source`, as for reading it.
 pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table, open: u32) -> Result<Sums> {
-    let Ability::Digest(digest) = ability else {
-        return Ok(Sums::Cannot("the server has no HASHBYTES".into()));
+    let digest = match ability {
+        Ability::Digest(digest) => digest,
+        Ability::Nothing(why) => return Ok(Sums::Cannot(why.into())),
     };
     let mut forms = vec![digest];
     if digest.binary_checksum {

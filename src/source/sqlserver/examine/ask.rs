@@ -245,7 +245,7 @@ impl Asked<'_> {
             in_time(self.deadline, fingerprint::ability(self.session)).await.map_err(|error| refused(&error))?;
         Ok(match ability {
             Ability::Digest(digest) => Some(digest.name().to_owned()),
-            Ability::Nothing => None,
+            Ability::Nothing(_) => None,
         })
     }
 }

@@ -41,11 +41,24 @@ impl Digest {
 
 /// Whether the server knows `BINARY_CHECKSUM`.
 pub const PROBE_BINARY_CHECKSUM: &str = "SELECT CAST(BINARY_CHECKSUM(1, N'a') AS bigint) AS found";
-/// Whether the server knows `HASHBYTES` and what a digest needs around it.
-pub const PROBE_HASHBYTES: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', CAST(0x01 AS varbinary(max)) + CAST(CAST(1 AS bigint) AS binary(8))), 1, 8) AS bigint) AS found";
+/// A row of known values in the form of [`sums`], and its MD5: a server that answers anything but [`HASHBYTES_ANSWER`] does not
+/// digest rows as this module means it, whether it refuses or not. Babelfish adds up binaries where SQL Server puts one
+/// after the other, and turns Unicode into a code page on its way to bytes; changes of a row would go unseen.
+pub const PROBE_HASHBYTES: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', b.r), 1, 8) AS bigint) AS found FROM (SELECT \
+CAST(0x01 AS varbinary(max)) + ISNULL(0x01 + CAST(CAST([n] AS bigint) AS binary(8)), 0x00) + \
+ISNULL(0x01 + CAST(CAST([z] AS bigint) AS binary(8)), 0x00) + \
+ISNULL(CAST(CAST([d] AS nvarchar(42)) + N';' AS varbinary(100)), 0x00) + \
+ISNULL(CAST(CONVERT(nvarchar(40), [t], 121) + N';' AS varbinary(100)), 0x00) + \
+ISNULL(CAST(CAST(DATALENGTH([w]) AS int) AS binary(4)) + CAST([w] AS varbinary(max)), 0xFFFFFFFF) AS r \
+FROM (SELECT CAST(258 AS bigint) AS [n], CAST(NULL AS int) AS [z], CAST(12.30 AS decimal(16,2)) AS [d], \
+CAST('2026-01-02T03:04:05.007' AS datetime) AS [t], CAST(N'\u{15f}\u{1f382}' AS nvarchar(max)) AS [w]) AS p) AS b";
+/// What SQL Server answers to [`PROBE_HASHBYTES`].
+pub const HASHBYTES_ANSWER: i64 = 1_118_014_716_819_368_081;
 /// Whether it hashes more than 8000 bytes.
 pub const PROBE_ANY_LENGTH: &str = "SELECT CAST(SUBSTRING(HASHBYTES('MD5', \
 CAST(CAST(N'a' AS nchar(4000)) AS varbinary(max)) + CAST(0x01 AS varbinary(max))), 1, 8) AS bigint) AS found";
+/// What a server that does answers to [`PROBE_ANY_LENGTH`].
+pub const ANY_LENGTH_ANSWER: i64 = 1_383_892_679_871_352_114;
 
 /// The sums of a table by groups of `open` keys; `None` when it has a type that has no exact form here, or no column.
 ///
@@ -228,6 +241,14 @@ mod tests {
         assert_eq!(form("ntext"), sized("CAST([x] AS nvarchar(max))", "max"));
         assert_eq!(form("text"), sized("CAST([x] AS varchar(max))", "max"));
         assert_eq!(form("image"), sized("CAST([x] AS varbinary(max))", "max"));
+    }
+
+    #[test]
+    fn the_probe_has_the_form_of_a_row() {
+        let columns =
+            [("n", "bigint"), ("z", "int"), ("d", "decimal(16,2)"), ("t", "datetime"), ("w", "nvarchar(max)")];
+        assert!(PROBE_HASHBYTES.contains(&row_form(&table(&columns, &[])).unwrap()));
+        assert!(PROBE_HASHBYTES.contains(&hash("MD5", USUAL)));
     }
 
     #[test]
