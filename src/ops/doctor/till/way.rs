@@ -153,8 +153,6 @@ mod tests {
             reader: RowReader::default(),
             rate_limit: RateLimit::default(),
             tables: TableSelection::default(),
-            reader: RowReader::Auto,
-            rate_limit: RateLimit::default(),
         };
         for (asked, trust, offer, verdict, words) in [
             (Encryption::Off, true, Offer::None, Verdict::Ok, "nothing is encrypted, as"),
