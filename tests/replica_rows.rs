@@ -250,3 +250,47 @@ async fn a_v3_till_lacks_tables_and_columns() {
     }
     replica.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn types_that_change_between_snapshots_load_on() {
+    let mut till = Till::with_examples();
+    let mut replica = replica("changed_types").await;
+    replica.load(till.root(), &till.snapshot(1, 1), &silent()).await.unwrap();
+    let sums = [
+        "SELECT sum(total)::text FROM sambapos_ticket_items",
+        "SELECT sum(total_amount)::text FROM sambapos_tickets",
+        "SELECT sum(amount)::text FROM sambapos_payments",
+        "SELECT count(*)::text FROM sambapos_menu_items",
+    ];
+    let mut before = Vec::new();
+    for sum in sums {
+        before.push(text(&replica, sum).await);
+    }
+    for (table, column, sql_type) in [
+        ("Tickets", "Id", "bigint"),
+        ("Tickets", "TotalAmount", "nvarchar(30)"),
+        ("Tickets", "Date", "datetime2(7)"),
+        ("Orders", "TicketId", "bigint"),
+        ("Orders", "Price", "decimal(18,4)"),
+        ("Orders", "MenuItemId", "nvarchar(20)"),
+        ("Payments", "Amount", "money"),
+        ("MenuItems", "Name", "nvarchar(400)"),
+        ("MenuItems", "Id", "bigint"),
+        ("Tickets", "IsClosed", "int"),
+    ] {
+        till.retype(table, column, sql_type);
+    }
+    till.run("UPDATE dbo.\"Tickets\" SET \"Note\" = 'changed' WHERE \"Id\" = 1");
+    let outcome = replica.load(till.root(), &till.snapshot(2, 1), &silent()).await.unwrap();
+    assert_eq!((outcome.inserted, outcome.cleared, outcome.deleted), (0, 0, 0), "{outcome:?}");
+    for (sum, before) in sums.iter().zip(before) {
+        assert_eq!(text(&replica, sum).await, before, "{sum}");
+    }
+    assert_eq!(text(&replica, "SELECT note FROM sambapos_tickets WHERE source_id = 1").await, "changed");
+
+    // Text in the place of an amount: the load says which table and goes no further; what was loaded stays.
+    till.run("UPDATE dbo.\"Tickets\" SET \"TotalAmount\" = 'much' WHERE \"Id\" = 1");
+    let error = replica.load(till.root(), &till.snapshot(3, 1), &silent()).await.unwrap_err();
+    assert!(error.message().contains("ickets"), "{error}: {:?}", std::error::Error::source(&error));
+    assert_eq!(text(&replica, "SELECT note FROM sambapos_tickets WHERE source_id = 1").await, "changed");
+}

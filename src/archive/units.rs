@@ -13,7 +13,7 @@ use super::{
     blocks::{self, Span},
     snapshot::{Block, Chunk, Ladder},
 };
-use crate::{model::table::KeyRange, source::GroupSum};
+use crate::model::{group_sum::GroupSum, table::KeyRange};
 
 /// What the till says of the rows of one unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

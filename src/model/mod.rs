@@ -4,6 +4,7 @@
 //! Start with [`table::Table`] (what a till's table looks like) and [`sql_type::SqlType`] (what its columns hold).
 
 pub mod constraint;
+pub mod group_sum;
 pub mod identifier;
 pub mod keep;
 pub mod report;

@@ -166,6 +166,7 @@ mod tests {
             epoch: 1,
             clear: None,
             missing: Vec::new(),
+            changes: Vec::new(),
             collisions: Vec::new(),
             reads: Vec::new(),
             tables: Vec::new(),

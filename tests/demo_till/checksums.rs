@@ -1,6 +1,12 @@
 //! What quick snapshots ask a server: checksums, hashes, bytes of values, sums per group of keys.
 
-use tillvault::demo::{EngineOptions, Server, ServerOptions};
+use tillvault::{
+    demo::{
+        EngineOptions, Server, ServerOptions, schema,
+        trade::{Trade, TradeOptions},
+    },
+    source::sqlserver::queries::fingerprint,
+};
 
 use crate::support::{Connection, connect, engine, error_number, rows, server, table};
 
@@ -39,6 +45,7 @@ async fn values_have_the_bytes_of_a_real_server() {
         ("SUBSTRING(CAST(N'abc' AS varbinary(max)), 3, 2)", "6200"),
         ("SUBSTRING(0x0102030405, 4, 8000)", "0405"),
         ("0x01 + 0x0203", "010203"),
+        ("0x01 + (0x02 + 0x03) + ISNULL(CAST(NULL AS varbinary(4)) + 0x07, 0xFF)", "010203FF"),
         ("HASHBYTES('MD5', 'abc')", "900150983CD24FB0D6963F7D28E17F72"),
         ("HASHBYTES('md5', N'aé😀')", "21B9017B08D2873371F9EBE9F7FE6D7A"),
         ("HASHBYTES('SHA1', 'abc')", "A9993E364706816ABA3E25717850C26C9CD0D89D"),
@@ -60,6 +67,8 @@ async fn values_have_the_bytes_of_a_real_server() {
         ("DATALENGTH(CAST(1 AS bigint))", 8),
         ("DATALENGTH(CAST(N'ab' AS nchar(4)))", 8),
         ("LEN(SUBSTRING(N'a😀b', 2, 1) + SUBSTRING(N'a😀b', 3, 1))", 2),
+        ("LEN(REPLICATE(CAST(N'a' AS nvarchar(max)), 5000))", 5000),
+        ("LEN(REPLICATE(N'a', 5000))", 4000),
         ("6 & 3", 2),
         ("6 ^ 3", 5),
         ("FLOOR(CAST(9007199254740993 AS bigint))", 9_007_199_254_740_993),
@@ -239,4 +248,37 @@ async fn old_servers_hash_8000_bytes_and_some_lack_functions() {
     assert_eq!(error_number(&mut client, "SELECT BINARY_CHECKSUM(Id) FROM Odd").await, 195);
     assert_eq!(error_number(&mut client, "SELECT checksum_agg(Id) FROM Odd").await, 195);
     assert!(whole(&mut client, "SELECT CHECKSUM(Id) FROM Odd").await.is_some());
+}
+
+/// The statements quick snapshots send, for every table of the till, in each form of digest.
+#[tokio::test]
+async fn the_sums_of_every_table_are_answered() {
+    for (version, any_length) in [("14.0.1000.169", true), ("11.0.7001.0", false)] {
+        let options = EngineOptions { version: version.into(), ..EngineOptions::default() };
+        let server = Server::start(engine(options), ServerOptions::default()).await.unwrap();
+        let data = server.engine().connection().unwrap();
+        let mut trade = Trade::open(data, TradeOptions { tickets_per_day: 10, ..TradeOptions::default() }).unwrap();
+        trade.trade_day().unwrap();
+        fill(&server);
+        let mut client = connect(&server).await;
+        let probes = [fingerprint::PROBE_BINARY_CHECKSUM, fingerprint::PROBE_HASHBYTES];
+        for probe in probes {
+            assert_eq!(rows(&mut client, probe).await.len(), 1);
+        }
+        if any_length {
+            assert_eq!(rows(&mut client, fingerprint::PROBE_ANY_LENGTH).await.len(), 1);
+        } else {
+            assert_eq!(error_number(&mut client, fingerprint::PROBE_ANY_LENGTH).await, 8152);
+        }
+        for table in schema::tables().unwrap() {
+            for binary_checksum in [true, false] {
+                let digest = fingerprint::Digest { binary_checksum, any_length };
+                let sql = fingerprint::sums(&table, 512, digest).unwrap();
+                let groups = rows(&mut client, &sql).await;
+                let counted: i64 = groups.iter().map(|group| group.get::<i64, _>("row_count").unwrap()).sum();
+                let count = whole(&mut client, &format!("SELECT COUNT_BIG(*) FROM [{}]", table.name.name)).await;
+                assert_eq!(Some(counted), count, "{}", table.name);
+            }
+        }
+    }
 }

@@ -128,14 +128,12 @@ async fn a_long_answer_that_is_ready_can_be_broken_off() {
     client.packet().unwrap();
     client.attention().unwrap();
     let started = std::time::Instant::now();
-    let mut seen = Vec::new();
-    loop {
+    let seen = loop {
         let (body, last) = client.packet().unwrap();
-        seen = body;
         if last {
-            break;
+            break body;
         }
-    }
+    };
     // DONE with the bit that takes note of the attention.
     let done = &seen[seen.len() - 13..];
     assert_eq!((done[0], done[1] & 0x20), (0xFD, 0x20));

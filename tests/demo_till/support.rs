@@ -69,7 +69,10 @@ pub(crate) async fn rows(client: &mut Connection, sql: &str) -> Vec<Row> {
 pub(crate) async fn error_number(client: &mut Connection, sql: &str) -> u32 {
     let failed = match client.simple_query(sql).await {
         Err(error) => error,
-        Ok(stream) => stream.into_results().await.expect_err("the statement should fail"),
+        Ok(stream) => match stream.into_results().await {
+            Err(error) => error,
+            Ok(rows) => panic!("{sql} should fail, and gave {rows:?}"),
+        },
     };
     failed.code().unwrap_or_else(|| panic!("not an error of the server: {failed}"))
 }

@@ -66,6 +66,7 @@ fn the_checks_have_stable_names() {
             "reading",
             "rights",
             "quick",
+            "reader",
             "size",
             "first_run",
             "folder",
@@ -205,6 +206,14 @@ fn another_database_than_sambapos_is_told() {
                 DELETE FROM sys.\"tables\" WHERE name = 'WorkPeriods'";
     other.till.engine().connection().unwrap().execute_batch(drop).unwrap();
     Said::by(&other, &["--till"]).has("sambapos", "warning", &["are missing: WorkPeriods"]);
+}
+
+#[test]
+fn the_reader_is_tried_and_named() {
+    let site = site(about(About::default()));
+    Said::by(&site, &["--till"]).has("reader", "ok", &["fast reader"]);
+    change(&site, "encryption = 'off'", "encryption = 'off'\nreader = 'tiberius'");
+    Said::by(&site, &["--till"]).has("reader", "ok", &["tiberius, as the settings ask"]);
 }
 
 #[test]

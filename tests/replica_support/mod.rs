@@ -13,7 +13,7 @@ use tillvault::{
     archive::snapshot::{Block, Chunk, Consistency, FORMAT, Ladder, Snapshot, SnapshotKind, SourceInfo, TableEntry},
     config::ReplicaConfig,
     demo::{schema, trade::fixture},
-    model::table::Table,
+    model::{sql_type::SqlType, table::Table},
     observe::Silent,
     replica::Replica,
 };
@@ -53,6 +53,15 @@ impl Till {
     /// Runs SQL on the till.
     pub(crate) fn run(&self, sql: &str) {
         self.conn.execute_batch(sql).unwrap();
+    }
+
+    /// Gives a column another type, as an update of the till might.
+    pub(crate) fn retype(&mut self, table: &str, column: &str, sql_type: &str) {
+        let sql_type: SqlType = sql_type.parse().unwrap();
+        let stored = schema::duckdb_type(&sql_type).unwrap();
+        self.run(&format!("ALTER TABLE dbo.\"{table}\" ALTER COLUMN \"{column}\" TYPE {stored}"));
+        let table = self.tables.iter_mut().find(|known| known.name.name == table).unwrap();
+        table.columns.iter_mut().find(|known| known.name == column).unwrap().sql_type = sql_type;
     }
 
     /// The present state as a snapshot.

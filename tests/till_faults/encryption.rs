@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tillvault::{
     Error,
-    config::{Encryption, TillConfig},
+    config::{Encryption, RowReader, TillConfig},
     demo::{
         Certificate, Engine, EngineOptions, Server, ServerOptions,
         fault::{BadPacket, Fault, Place, Tamper, When},
@@ -99,6 +99,10 @@ async fn certificates_are_what_they_should_be_or_there_is_no_connection() {
                 let what = format!("{certificate:?}, {how}, {}", reader_of(&config));
                 match reads(&config).await {
                     Ok(rows) => assert!(connects && rows == 3, "{what}"),
+                    // An authority of one's own is not known to the fast reader's driver; `auto` takes the slow one then.
+                    Err(error) if connects && config.reader == RowReader::Fast => {
+                        assert!(error.message().contains("is not trusted"), "{what}: {}", all_words(&error));
+                    }
                     Err(error) => {
                         assert!(!connects, "{what}: {}", all_words(&error));
                         assert!(error.message().contains("is not trusted"), "{what}: {}", all_words(&error));
@@ -123,7 +127,7 @@ fn signing_in() -> Vec<(&'static str, When, Fault, u8)> {
         tamper("silence before the greeting", When::Prelogin, Tamper::stall_at(0, long), 75),
         tamper("silence in the greeting", When::Prelogin, Tamper::stall_at(12, long), 75),
         tamper("noise for a greeting", When::Prelogin, Tamper::edit(Place::Start(0), usize::MAX, [0xEE; 40]), 1),
-        tamper("no greeting in the packet", When::Prelogin, Tamper::shorten(Place::Start(0)), 1),
+        tamper("no greeting in the packet", When::Prelogin, Tamper::shorten(Place::Start(0)), 75),
         tamper("a greeting without length", When::Prelogin, Tamper::pack(BadPacket::Length(0)), 1),
         tamper("closed instead of a welcome", When::Login, Tamper::cut_at(0), 75),
         tamper("cut in the welcome", When::Login, Tamper::cut_at(100), 75),
@@ -157,7 +161,9 @@ async fn every_way_a_sign_in_fails_has_its_words_and_its_exit_code() {
             server.faults().clear();
             assert!(start.elapsed() < Duration::from_secs(8), "{what}: took {:?}", start.elapsed());
             assert_eq!(error.exit_code(), code, "{what}: {}", all_words(&error));
-            assert!(error.message().contains(&config.port.to_string()), "{what}: {}", all_words(&error));
+            let port = config.port.to_string();
+            let place = [port.as_str(), "the till"];
+            assert!(place.iter().any(|word| error.message().contains(*word)), "{what}: {}", all_words(&error));
             speaks_plainly(&what, &error);
             assert_eq!(reads(&config).await.unwrap(), 3, "{what}, the next run");
         }

@@ -14,6 +14,7 @@ mod program;
 mod rig;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "shared with the tests of the source")]
 #[path = "../source_till/till.rs"]
 mod till;
 mod tokens;

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use tillvault::{
-    config::TillConfig,
+    config::{RowReader, TillConfig},
     demo::fault::{Answer, BadPacket, Fault, Place, Tamper, When},
 };
 
-use crate::rig::{Rig, all_words, reader_of, readers};
+use crate::{
+    rig::{Rig, all_words, reader_of},
+    till::config,
+};
 
 /// A place of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,37 +162,41 @@ fn reading_errors() -> Vec<Case> {
     ]
 }
 
-/// Every fault at one place, through both readers.
-async fn strike_all(at: At, isolation: bool) {
+/// Which faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    Bytes,
+    Errors,
+}
+
+/// Every fault of one half at one place.
+async fn strike_all(at: At, isolation: bool, half: Half, reader: RowReader) {
     let rig = Rig::new(isolation).await;
-    let mut readers = readers(&rig.server);
-    if at.is_of_control() {
-        // One driver asks this, whichever reads.
-        readers.truncate(1);
+    let patient = TillConfig { reader, ..config(&rig.server) };
+    // Only what is waited for in vain needs an end soon.
+    let hasty = TillConfig { statement_timeout: Duration::from_secs(2), ..patient.clone() };
+    let mut cases = match half {
+        Half::Bytes => {
+            let answers = rig.answers(&patient).await;
+            let answer = answers.iter().find(|answer| answer.request.to_lowercase().contains(at.text()));
+            tampers(answer.unwrap_or_else(|| panic!("{at:?} is not passed")))
+        }
+        Half::Errors if at.is_silent() => errors(),
+        Half::Errors => [errors(), reading_errors()].concat(),
+    };
+    if half == Half::Bytes && isolation {
+        // A run begins anew after each: half of them tell enough.
+        cases = cases.into_iter().step_by(2).collect();
     }
-    for reader in readers {
-        let config =
-            TillConfig { statement_timeout: Duration::from_secs(2), connect_timeout: Duration::from_secs(5), ..reader };
-        let patient = TillConfig { statement_timeout: Duration::from_secs(60), ..config.clone() };
-        let answers = rig.answers(&patient).await;
-        let answer = answers.iter().find(|answer| answer.request.to_lowercase().contains(at.text()));
-        let answer = answer.unwrap_or_else(|| panic!("{at:?} is not passed"));
-        let mut cases = [tampers(answer), errors()].concat();
-        if !at.is_silent() {
-            cases.extend(reading_errors());
-        }
-        for (name, fault, leads) in cases {
-            let what = format!("{name} at {at:?}, isolation {isolation}, {}", reader_of(&config));
-            // Only what is waited for in vain needs an end soon.
-            let config = if matches!(fault, Fault::Tamper(_)) { &config } else { &patient };
-            rig.server.faults().arm(When::Text(at.text().into()), fault, 1);
-            let struck = rig.strike(config).await;
-            let code = struck.outcome.as_ref().map_or_else(tillvault::Error::exit_code, |_| 0);
-            let words = struck.outcome.as_ref().map_or_else(all_words, |_| String::new());
-            assert!(struck.fired, "{what}: did not happen; {code} {words}");
-            let missing = rig.survives(&what, struck, &patient).await;
-            judge(&what, at, (leads, isolation), code, &words, &missing);
-        }
+    for (name, fault, leads) in cases {
+        let what = format!("{name} at {at:?}, isolation {isolation}, {}", reader_of(&patient));
+        rig.server.faults().arm(When::Text(at.text().into()), fault, 1);
+        let struck = rig.strike(if half == Half::Bytes { &hasty } else { &patient }).await;
+        let code = struck.outcome.as_ref().map_or_else(tillvault::Error::exit_code, |_| 0);
+        let words = struck.outcome.as_ref().map_or_else(all_words, |_| String::new());
+        assert!(struck.fired, "{what}: did not happen; {code} {words}");
+        let missing = rig.survives(&what, struck, &patient).await;
+        judge(&what, at, (leads, isolation), code, &words, &missing);
     }
 }
 
@@ -215,9 +222,33 @@ fn judge(what: &str, at: At, (leads, isolation): (Leads, bool), code: u8, words:
 macro_rules! places {
     ($($name:ident: $at:ident, $isolation:expr;)*) => {
         $(
-            #[tokio::test]
-            async fn $name() {
-                strike_all(At::$at, $isolation).await;
+            mod $name {
+                use super::{At, Half, strike_all};
+                use tillvault::config::RowReader::{Fast, Tiberius};
+
+                #[tokio::test]
+                async fn bytes_through_the_fast_reader() {
+                    strike_all(At::$at, $isolation, Half::Bytes, Fast).await;
+                }
+
+                #[tokio::test]
+                async fn errors_through_the_fast_reader() {
+                    strike_all(At::$at, $isolation, Half::Errors, Fast).await;
+                }
+
+                #[tokio::test]
+                async fn bytes_through_the_slow_reader() {
+                    if !At::$at.is_of_control() {
+                        strike_all(At::$at, $isolation, Half::Bytes, Tiberius).await;
+                    }
+                }
+
+                #[tokio::test]
+                async fn errors_through_the_slow_reader() {
+                    if !At::$at.is_of_control() {
+                        strike_all(At::$at, $isolation, Half::Errors, Tiberius).await;
+                    }
+                }
             }
         )*
     };

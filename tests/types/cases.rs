@@ -6,7 +6,7 @@ use tillvault::{
     demo::{ExactCell, ExactTable},
     model::{
         sql_type::SqlType,
-        table::{Column, Table, TableName},
+        table::{Column, Table, TableName, UserType},
     },
 };
 
@@ -77,12 +77,17 @@ pub(crate) fn by_type(cases: &[Case]) -> Vec<(SqlType, Vec<&Case>)> {
     found
 }
 
-/// Whether a value is text that is not valid Unicode.
-pub(crate) fn is_torn(sql_type: &SqlType, cell: &ExactCell) -> bool {
-    let wide = matches!(sql_type, SqlType::NChar { .. } | SqlType::NVarChar { .. } | SqlType::NText);
-    let units =
-        |bytes: &Vec<u8>| bytes.chunks(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect::<Vec<_>>();
-    wide && cell.plain.as_ref().is_some_and(|bytes| String::from_utf16(&units(bytes)).is_err())
+/// A column of that type as the catalog declares it.
+pub(crate) fn column(name: impl Into<String>, sql_type: &SqlType) -> Column {
+    let added = match sql_type {
+        SqlType::Clr(name) if sql_type.to_string().starts_with("clr(") => Some(name.clone()),
+        _ => None,
+    };
+    Column {
+        clr: matches!(sql_type, SqlType::Clr(_)),
+        user_type: added.map(|name| UserType { schema: "dbo".into(), name }),
+        ..Column::new(name, sql_type.clone())
+    }
 }
 
 pub(crate) fn number(id: i32) -> ExactCell {
@@ -107,7 +112,7 @@ pub(crate) fn narrow_tables(cases: &[&Case]) -> Vec<ExactTable> {
             let kept = list.iter().filter(move |case| null || case.cell.plain.is_some());
             kept.map(|case| vec![number(case.line), case.cell.clone()]).collect::<Vec<_>>()
         };
-        let column = Column::new("V", sql_type);
+        let column = column("V", &sql_type);
         tables.push(table(&format!("T{index}"), vec![column.clone()], rows(true)));
         tables.push(table(&format!("N{index}"), vec![column.not_null()], rows(false)));
     }
@@ -119,7 +124,7 @@ pub(crate) fn narrow_tables(cases: &[&Case]) -> Vec<ExactTable> {
 pub(crate) fn wide_table(cases: &[&Case]) -> ExactTable {
     let owned: Vec<Case> = cases.iter().map(|case| (*case).clone()).collect();
     let types = by_type(&owned);
-    let columns = types.iter().map(|(sql_type, _)| Column::new(format!("V {sql_type}"), sql_type.clone())).collect();
+    let columns = types.iter().map(|(sql_type, _)| column(format!("V {sql_type}"), sql_type)).collect();
     let rows = (0..43_usize).map(|row| {
         let cells = types.iter().map(|(_, list)| list[row % list.len()].cell.clone());
         std::iter::once(number(i32::try_from(row).unwrap())).chain(cells).collect()

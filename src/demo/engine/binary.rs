@@ -55,7 +55,31 @@ pub(super) fn padded(sql: &str, source: &SqlType) -> String {
 /// A value as `target`, which is of the family of bytes.
 pub(super) fn to_binary(typed: &Typed, source: &SqlType, target: &SqlType) -> Result<String, SqlError> {
     let bytes = bytes_of(typed, source)?;
+    let fits = match (longest(source), target) {
+        (Some((size, _)), SqlType::VarBinary { length: Some(length) }) => size <= u32::from(*length),
+        (Some((size, true)), SqlType::Binary { length: Some(length) }) => size == u32::from(*length),
+        _ => false,
+    };
+    if fits {
+        return Ok(bytes);
+    }
     Ok(fitted(&bytes, target, !matches!(family(source), Family::Text | Family::Binary | Family::Guid)))
+}
+
+/// How many bytes a value has at most, and whether it always has so many.
+fn longest(sql_type: &SqlType) -> Option<(u32, bool)> {
+    Some(match sql_type {
+        SqlType::Bit => (1, true),
+        SqlType::TinyInt | SqlType::SmallInt | SqlType::Int | SqlType::BigInt => (whole_size(sql_type).into(), true),
+        SqlType::Real | SqlType::SmallMoney | SqlType::SmallDateTime => (4, true),
+        SqlType::Float | SqlType::Money | SqlType::DateTime | SqlType::RowVersion => (8, true),
+        SqlType::UniqueIdentifier => (16, true),
+        SqlType::NVarChar { length: Some(length) } => (u32::from(*length) * 2, false),
+        SqlType::VarChar { length: Some(length) } | SqlType::VarBinary { length: Some(length) } => {
+            (u32::from(*length), false)
+        }
+        _ => return None,
+    })
 }
 
 fn fitted(bytes: &str, target: &SqlType, from_number: bool) -> String {

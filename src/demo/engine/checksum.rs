@@ -1,6 +1,6 @@
-//! HASHBYTES, CHECKSUM and BINARY_CHECKSUM.
+//! `HASHBYTES`, `CHECKSUM` and `BINARY_CHECKSUM`.
 //!
-//! What a reader must know of a real server's BINARY_CHECKSUM, and finds here, too: it passes over `text`, `ntext`, `image`
+//! What a reader must know of a real server's `BINARY_CHECKSUM`, and finds here, too: it passes over `text`, `ntext`, `image`
 //! and `xml`; of the `(max)` types of text it sees the first 255 characters; it is a rotation and an XOR, so that changes 16
 //! characters apart may cancel; it ignores sign and scale of decimals. HASHBYTES takes text and bytes only, before SQL
 //! Server 2016 no more than 8000 bytes, and hashes `nvarchar` as UTF-16LE.
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::model::sql_type::SqlType;
 
-/// Characters BINARY_CHECKSUM sees of a `(max)` text.
+/// Characters `BINARY_CHECKSUM` sees of a `(max)` text.
 const MAX_TEXT_LIMIT: u16 = 255;
 
 /// `HASHBYTES(algorithm, value)`; `major` is the server's version.
@@ -48,7 +48,7 @@ pub(super) fn hashbytes(algorithm: &Typed, value: &Typed, major: u32) -> Result<
     Ok(Typed::value(format!("unhex({function}({bytes}))"), SqlType::VarBinary { length: Some(8000) }))
 }
 
-/// CHECKSUM (which folds text as comparisons do) or BINARY_CHECKSUM of a row's columns.
+/// `CHECKSUM` (which folds text as comparisons do) or `BINARY_CHECKSUM` of a row's columns.
 pub(super) fn row_checksum(binary: bool, values: &[Typed]) -> Result<Typed, SqlError> {
     let sums: Vec<String> =
         values.iter().map(|value| checksum_of(binary, value)).collect::<Result<Vec<_>, _>>()?.concat();

@@ -231,6 +231,7 @@ impl Translator<'_> {
     }
 
     fn arithmetic(&mut self, op: char, left: &Expr, right: &Expr) -> Result<Typed, SqlError> {
+        let chained = matches!(left, Expr::BinaryOp { op: BinaryOperator::Plus, .. });
         let (left, right) = (self.value(left)?, self.value(right)?);
         let (a, b) = (left.sql_type()?, right.sql_type()?);
         let (a, b) = match (&left.kind, &right.kind) {
@@ -255,7 +256,11 @@ impl Translator<'_> {
         }
         if let ('+', Some(a), Some(b)) = (op, binary_length(&a), binary_length(&b)) {
             let length = a.zip(b).and_then(|(a, b)| a.checked_add(b)).filter(|sum| *sum <= 8000);
-            let sql = format!("({} || {})", left.sql, right.sql);
+            // A chain is joined at once: piece by piece, each would be copied as often as others follow.
+            let sql = match left.sql.strip_suffix(')').filter(|sql| chained && sql.starts_with("tsql_join(")) {
+                Some(chain) => format!("{chain}, {})", right.sql),
+                None => format!("tsql_join({}, {})", left.sql, right.sql),
+            };
             return Ok(Typed::value(sql, SqlType::VarBinary { length }));
         }
         if !is_numeric(&a) || !is_numeric(&b) {

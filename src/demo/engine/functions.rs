@@ -216,12 +216,6 @@ impl Translator<'_> {
                 let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
                 Typed::value(sql, text_type(true, Some(258)))
             }
-            ("HAS_PERMS_BY_NAME", [_, _, _]) => Typed::value("1", SqlType::Int),
-            ("QUOTENAME", [name]) => {
-                let name = as_text(name)?;
-                let sql = format!("'[' || replace({}, ']', ']]') || ']'", name.sql);
-                Typed::value(sql, text_type(true, Some(258)))
-            }
             ("LEN", [value]) => {
                 let value = as_text(value)?;
                 Typed::value(format!("tsql_units(rtrim({}, ' '))", value.sql), length_type(&value)?)
@@ -341,6 +335,21 @@ impl Translator<'_> {
             ("CHECKSUM" | "BINARY_CHECKSUM", [_, ..]) => row_checksum(name == "BINARY_CHECKSUM", arguments)?,
             ("HASHBYTES", [algorithm, value]) => hashbytes(algorithm, value, self.context.engine.major_version())?,
             ("CONCAT", [_, _, ..]) => concat(arguments)?,
+            ("REPLICATE", [value, times]) => {
+                let value = as_text(value)?;
+                let sql_type = cut_type(&value)?;
+                let sql = format!("CASE WHEN {0} >= 0 THEN repeat({1}, {0}) END", times.sql, value.sql);
+                let limit = if is_wide(&sql_type) { 4000 } else { 8000 };
+                let binary = value.binary;
+                // Without a (max) type the whole is cut at 8000 bytes.
+                match typing::text_length(&sql_type) {
+                    None => Typed { binary, ..Typed::value(sql, sql_type) },
+                    Some(_) => {
+                        let sql_type = text_type(is_wide(&sql_type), Some(limit));
+                        Typed { binary, ..Typed::value(format!("tsql_cut({sql}, 1, {limit})"), sql_type) }
+                    }
+                }
+            }
             ("REPLACE", [value, part, by]) => replace(value, part, by)?,
             _ => {
                 let text =

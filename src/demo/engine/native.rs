@@ -8,8 +8,8 @@ use std::{error::Error as StdError, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch,
-        StringArray, TimestampMicrosecondArray,
+        Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array,
+        RecordBatch, StringArray, TimestampMicrosecondArray,
     },
     datatypes::{DataType, TimeUnit},
 };
@@ -136,6 +136,7 @@ macro_rules! functions {
         pub(super) fn register(conn: &Connection) -> Result<()> {
             let failed = || "cannot define the functions of T-SQL";
             $(conn.register_scalar_function::<$function>($name).or_fail(Kind::Bug, failed)?;)+
+            conn.register_scalar_function::<Join>("tsql_join").or_fail(Kind::Bug, failed)?;
             conn.register_scalar_function::<Combine>("tsql_combine").or_fail(Kind::Bug, failed)
         }
     };
@@ -199,5 +200,37 @@ impl VArrowScalar for Combine {
 
     fn signatures() -> Vec<ArrowFunctionSignature> {
         vec![ArrowFunctionSignature::variadic(DataType::Int32, DataType::Int32)]
+    }
+}
+
+/// Bytes one after the other, as many as there are; NULL when one is NULL.
+struct Join;
+
+impl VArrowScalar for Join {
+    type State = ();
+
+    fn invoke((): &(), input: RecordBatch) -> Invoked {
+        let columns: Option<Vec<&BinaryArray>> =
+            input.columns().iter().map(|column| column.as_any().downcast_ref()).collect();
+        let columns = columns.ok_or("only bytes are joined")?;
+        let length = columns.iter().map(|column| column.value_data().len()).sum();
+        let mut out = BinaryBuilder::with_capacity(input.num_rows(), length);
+        let mut whole = Vec::new();
+        for row in 0..input.num_rows() {
+            if columns.iter().any(|column| column.is_null(row)) {
+                out.append_null();
+                continue;
+            }
+            whole.clear();
+            for column in &columns {
+                whole.extend_from_slice(column.value(row));
+            }
+            out.append_value(&whole);
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    fn signatures() -> Vec<ArrowFunctionSignature> {
+        vec![ArrowFunctionSignature::variadic(DataType::Binary, DataType::Binary)]
     }
 }

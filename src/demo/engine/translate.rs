@@ -37,6 +37,10 @@ pub(in crate::demo) struct Plan {
 pub(in crate::demo) fn translate(query: &Query, context: &Context<'_>) -> Result<Plan, SqlError> {
     let mut translator = Translator::new(context);
     let block = translator.query(query)?;
+    for column in &block.columns {
+        // Types without storage have values in exact tables only.
+        storage(&column.sql_type)?;
+    }
     let columns = block.columns.iter().map(SourceColumn::to_out).collect();
     Ok(Plan { sql: block.sql, columns, tables: translator.tables })
 }

@@ -140,7 +140,7 @@ impl Prepared {
         if starts.len() - 1 != keys.len() / width {
             return Err(SqlError::internal("a frozen table has changed"));
         }
-        let span = match (keys.first(), keys.iter().step_by(width).last()) {
+        let span = match (keys.first(), keys.len().checked_sub(width).and_then(|at| keys.get(at))) {
             (Some(first), Some(last)) => last - first.min(&1) + 1,
             _ => 0,
         };

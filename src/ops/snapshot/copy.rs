@@ -165,7 +165,7 @@ impl Run<'_> {
             _ => None,
         };
         let written = match around {
-            Some(Kept::Whole(written)) => tokio::spawn(async move { Ok(written) }),
+            Some(Kept::Whole(written)) => tokio::spawn(async move { Ok(*written) }),
             Some(Kept::Parts) => tokio::spawn(writer.finish()),
             None => {
                 writer = self.writer(table, before.as_ref(), snapshot_before.as_ref())?;
@@ -260,7 +260,7 @@ impl Run<'_> {
                 Step::Keep { keys: None, .. } => {
                     // The table as a whole, with what its columns are called now.
                     let entry = TableEntry { table: table.clone(), ..before.clone() };
-                    return Ok(Some(Kept::Whole(TableWritten::kept(entry))));
+                    return Ok(Some(Kept::Whole(Box::new(TableWritten::kept(entry)))));
                 }
                 Step::Read(range) => self.read_range(source, table, *range, writer).await?,
             }
@@ -353,7 +353,7 @@ impl Run<'_> {
 /// What came of a plan.
 enum Kept {
     /// Nothing was read.
-    Whole(TableWritten),
+    Whole(Box<TableWritten>),
     /// The writer has it all.
     Parts,
 }

@@ -133,11 +133,14 @@ impl From<FastError> for Fault {
             FastError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => Self::TimedOut,
             FastError::Io(error) => Self::Lost(error.to_string()),
             FastError::ConnectionClosed(text) | FastError::ConnectionError(text) => Self::Lost(text),
-            error @ (FastError::TlsError(_)
-            | FastError::TlsHandshakeError { .. }
-            | FastError::CertificateExpired
+            error @ (FastError::CertificateExpired
             | FastError::CertificateMismatch
-            | FastError::NoServerCertificate) => Self::Tls(error.to_string()),
+            | FastError::NoServerCertificate) => Self::Certificate(error.to_string()),
+            error @ (FastError::TlsError(_) | FastError::TlsHandshakeError { .. }) => {
+                let text = error.to_string();
+                // OpenSSL's words.
+                if text.contains("certificate verify failed") { Self::Certificate(text) } else { Self::Tls(text) }
+            }
             other => Self::NotUnderstood(other.to_string()),
         }
     }

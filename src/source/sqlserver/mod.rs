@@ -3,8 +3,8 @@
 //! [`SqlServer`] is the door. Behind it, in the order data flows: [`queries`] (every T-SQL text), `connect` and `browser`
 //! (from settings to a connection), `session` (statements, transaction, repeats; one session for control, one for reading),
 //! `catalog` (which tables), `read` (pages), `rows` (the one place where a driver's rows become Arrow, for two drivers),
-//! `columns`, `types` and `variant` (values, exactly), `fingerprint` (checksums of rows that stay there), `examine` (what `doctor` asks), `live` (reports
-//! asked of the till itself), `fault` and `failure` (what went wrong, for people).
+//! `columns`, `types` and `variant` (values, exactly), `fingerprint` (checksums of rows that stay there), `live` (reports asked
+//! of the till itself), `examine` (what `doctor` asks), `fault` and `failure` (what went wrong, for people).
 //!
 //! Promises: nothing is written to the till; no statement holds a lock beyond its own answer, none waits longer for one
 //! than five seconds, and in a deadlock tillvault is the one to give way (DESIGN D7).

@@ -10,6 +10,8 @@ mod size;
 mod tables;
 mod way;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use jiff::civil::DateTime;
 
 use super::{Check, Part};
@@ -17,6 +19,7 @@ use crate::{
     config::{Config, TillConfig},
     error::{Error, Kind},
     model::table::Table,
+    observe::{Event, Observer},
     source::{
         TableSelection, pattern, secrets,
         sqlserver::{
@@ -38,9 +41,13 @@ pub(super) async fn look(config: &Config) -> (Vec<Check>, Option<DateTime>) {
         return (checks, None);
     }
     match examine::examine(settings).await {
-        Ok((mut till, found)) => {
+        Ok((till, found)) => {
             checks.extend(way::greeting(settings, &reach, true));
             judge(config, settings, &found, &mut checks);
+            let heard = Arc::new(Heard::default());
+            let mut till = till.reporting_to(heard.clone());
+            let tried = till.try_reader().await;
+            checks.push(server::reader(settings, &tried, &heard.take()));
             sample(config, settings, &mut till, &found, &mut checks).await;
             (checks, found.newest_ticket.ok().flatten())
         }
@@ -94,6 +101,24 @@ async fn sample(
         Ok(sample) => size::first_run(config, &selected, found, sample),
         Err(error) => Check::unknown(Part::Till, "first_run", format!("it cannot be estimated: {error}")),
     });
+}
+
+/// What the connection has to say.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Observer for Heard {
+    fn event(&self, event: Event) {
+        if let Event::Note { message } | Event::Warning { message } = event {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        }
+    }
 }
 
 /// The sign-in failed. Where it may be for the database alone, the server is asked which ones it has.

@@ -4,8 +4,8 @@ use jiff::{Timestamp, civil::date, tz::TimeZone};
 
 use super::{Check, Part, on};
 use crate::{
-    config::TillConfig,
-    error::Error,
+    config::{RowReader, TillConfig},
+    error::{Error, Result},
     ops::doctor::{Verdict, words},
     source::sqlserver::{
         examine::{APPLICATION, DatabaseFacts, Examination, OtherDatabase, ServerFacts, StateFacts},
@@ -241,6 +241,24 @@ pub(super) fn quick(found: &Examination) -> Check {
         };
         Check::ok(Part::Till, "quick", message)
     })
+}
+
+/// Which driver reads the rows; `heard` is what the connection said of it.
+pub(super) fn reader(settings: &TillConfig, tried: &Result<RowReader>, heard: &[String]) -> Check {
+    let ok = |message: &str| Check::ok(Part::Till, "reader", message);
+    match tried {
+        Err(error) => Check::failed(Part::Till, "reader", error),
+        Ok(RowReader::Fast | RowReader::Auto) => ok("rows are read by the fast reader (mssql-tds)"),
+        Ok(RowReader::Tiberius) => match heard.first() {
+            Some(words) => ok(words),
+            None if settings.reader == RowReader::Tiberius => {
+                ok("rows are read by tiberius, as the settings ask: a few times slower than the fast reader")
+            }
+            None => ok(
+                "rows are read by tiberius, which alone can check the certificate with a ca_file; a few times slower",
+            ),
+        },
+    }
 }
 
 /// The connection, as both sides see it.

@@ -63,13 +63,9 @@ fn activity(found: &Examination) -> Check {
 }
 
 fn taken(selection: &TableSelection, all: &[Table], selected: &[Table]) -> Check {
-    let unused: Vec<&str> = selection
-        .include
-        .iter()
-        .chain(&selection.exclude)
-        .filter(|wanted| !all.iter().any(|table| pattern::matches_table(wanted, &table.name)))
-        .map(String::as_str)
-        .collect();
+    let names: Vec<_> = all.iter().map(|table| &table.name).collect();
+    let (include, exclude) = pattern::idle(selection, &names);
+    let unused: Vec<&str> = include.into_iter().chain(exclude).collect();
     let left: Vec<_> = all
         .iter()
         .filter(|table| !selected.iter().any(|taken| taken.name == table.name))

@@ -131,7 +131,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::source::TableSelection;
+    use crate::{
+        config::{RateLimit, RowReader},
+        source::TableSelection,
+    };
 
     #[test]
     fn what_the_settings_ask_is_held_against_what_the_server_offers() {
@@ -147,7 +150,11 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
             browser_port: 1434,
+            reader: RowReader::default(),
+            rate_limit: RateLimit::default(),
             tables: TableSelection::default(),
+            reader: RowReader::Auto,
+            rate_limit: RateLimit::default(),
         };
         for (asked, trust, offer, verdict, words) in [
             (Encryption::Off, true, Offer::None, Verdict::Ok, "nothing is encrypted, as"),

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
-    error::Result,
-    model::table::{KeyRange, Table},
-    source::{Source, sqlserver::SqlServer},
+    config::RowReader,
+    error::{Error, Kind, Result},
+    model::{
+        sql_type::SqlType,
+        table::{KeyRange, Table},
+    },
+    source::{
+        Source,
+        sqlserver::{SqlServer, queries::examine as queries, session::pseudo_table},
+    },
 };
 
 /// When enough was read.
@@ -31,6 +38,19 @@ pub struct Sample {
 }
 
 impl SqlServer {
+    /// Connects the row reader and has it read one row. Returns which driver it came to.
+    ///
+    /// # Errors
+    /// As [`Source::read`]: no driver that the settings allow can sign in.
+    pub async fn try_reader(&mut self) -> Result<RowReader> {
+        let columns = pseudo_table("trial", &[("one", SqlType::BigInt)]);
+        let trial = self.answer("try the row reader", None, queries::READER_TRIAL, columns);
+        timeout(PATIENCE * 3, trial).await.unwrap_or_else(|_| {
+            Err(Error::new(Kind::Source, "the row reader got no answer in time").hint("try again later").temporary())
+        })?;
+        Ok(self.reader().await)
+    }
+
     /// Reads the beginning of `table` for at most about two seconds. `None` when it is too small to tell anything.
     ///
     /// # Errors

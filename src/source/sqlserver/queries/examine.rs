@@ -43,6 +43,9 @@ pub const UTC_CLOCK: &str = "SELECT CONVERT(nvarchar(30), CAST(SYSUTCDATETIME() 
 /// Nothing: what the way there and back takes.
 pub const ROUND_TRIP: &str = "SELECT 1 AS one";
 
+/// One row for the row reader.
+pub const READER_TRIAL: &str = "SELECT CAST(1 AS bigint) AS one";
+
 /// Roles of the server that give more than signing in.
 pub const SERVER_ROLES: [&str; 6] =
     ["sysadmin", "securityadmin", "serveradmin", "processadmin", "dbcreator", "bulkadmin"];
