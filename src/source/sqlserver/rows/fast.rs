@@ -235,7 +235,7 @@ impl Sink {
     fn put_decimal(&mut self, column: usize, value: &DecimalParts) {
         match i128::try_from(value.magnitude()) {
             Ok(digits) => {
-                self.put(column, Cell::Decimal(if value.is_positive { digits } else { -digits }, value.scale))
+                self.put(column, Cell::Decimal(if value.is_positive { digits } else { -digits }, value.scale));
             }
             Err(_) => self.refuse("a decimal has too many digits"),
         }
