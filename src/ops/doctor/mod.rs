@@ -231,24 +231,32 @@ pub async fn doctor(explicit: Option<&Path>, parts: &[Part]) -> Diagnosis {
     if wanted(Part::Settings) {
         checks.extend(settings::look(explicit));
     }
+    checks.extend(look(&config, parts).await);
+    Diagnosis::new(checks)
+}
+
+/// What [`doctor`] looks at beyond the settings file itself, with settings that were read already.
+pub async fn look(config: &Config, parts: &[Part]) -> Vec<Check> {
+    let wanted = |part: Part| parts.is_empty() || parts.contains(&part);
+    let mut checks = Vec::new();
     let mut last_trade = None;
     if wanted(Part::Till) {
         // Boxed, as its depth is the sum of both drivers'.
-        let (found, newest) = Box::pin(till::look(&config)).await;
+        let (found, newest) = Box::pin(till::look(config)).await;
         checks.extend(found);
         last_trade = newest;
     }
     let archive = Archive::open(&config.archive);
     if wanted(Part::Archive) {
-        checks.extend(archive::look(&config, &archive, last_trade));
+        checks.extend(archive::look(config, &archive, last_trade));
     }
     if wanted(Part::Remotes) {
-        checks.extend(remote::look(&config, archive.as_ref().ok()).await);
+        checks.extend(remote::look(config, archive.as_ref().ok()).await);
     }
     if wanted(Part::Replica) {
-        checks.push(replica::look(&config, archive.as_ref().ok()).await);
+        checks.push(replica::look(config, archive.as_ref().ok()).await);
     }
-    Diagnosis::new(checks)
+    checks
 }
 
 /// What a check says when a question failed with `error`, for parts where nothing rests on the answer.
