@@ -66,6 +66,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// The real server that the environment names, or a demo till with about so many order lines, frozen.
+    #[allow(clippy::disallowed_methods, reason = "a live server is chosen by an environment variable")]
     pub(crate) async fn start(lines: u32) -> Server {
         if let Ok(url) = std::env::var("TILLVAULT_TEST_MSSQL") {
             let target = live(&url);

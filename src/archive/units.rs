@@ -207,7 +207,9 @@ mod tests {
         Chunk { file: text("file"), bytes: 1, rows, block: Block::Range { lo, hi }, content: text("content") }
     }
 
-    fn found(chunks: &[Chunk], groups: &[GroupSum]) -> Vec<(Option<(i64, i64)>, Option<Range<usize>>)> {
+    type Found = (Option<(i64, i64)>, Option<Range<usize>>);
+
+    fn found(chunks: &[Chunk], groups: &[GroupSum]) -> Vec<Found> {
         let units = units(Some(&ladder()), chunks, groups).unwrap().units;
         units.into_iter().map(|unit| (unit.keys, unit.chunks)).collect()
     }

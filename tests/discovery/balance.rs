@@ -58,11 +58,13 @@ fn till(names: [&str; 2]) -> State {
     State::of([tickets, payments, change])
 }
 
+type Change = Box<dyn FnOnce(&mut State) + Send>;
+
 /// A till that changes right after one of its tables was read.
 struct Moving {
     till: ScriptedTill,
     after: &'static str,
-    change: Option<Box<dyn FnOnce(&mut State) + Send>>,
+    change: Option<Change>,
 }
 
 #[async_trait]

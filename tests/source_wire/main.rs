@@ -28,7 +28,7 @@ use tillvault::{
     },
 };
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-use wire::{Server, Then, binary_metadata, done, error, large_number, login_ack, metadata, number, row, server, utf16};
+use wire::{Server, Then, done, error, large_number, login_ack, metadata, number, row, server, utf16};
 
 /// Rows of the table below, `Name` being `x`.
 fn rows(ids: std::ops::RangeInclusive<i32>) -> Vec<u8> {
