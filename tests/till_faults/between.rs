@@ -140,7 +140,7 @@ async fn a_slow_line_is_waited_for_as_long_as_it_goes_on() {
 async fn a_server_that_does_not_even_hear_that_it_should_stop_is_left() {
     let rig = Rig::new(false).await;
     for reader in readers(&rig.server) {
-        let config = TillConfig { statement_timeout: Duration::from_secs(2), ..reader };
+        let config = TillConfig { statement_timeout: Duration::from_secs(1), ..reader };
         let what = reader_of(&config);
         for at in [0, 300] {
             let deaf = Tamper::stall_at(at, Duration::from_secs(60));

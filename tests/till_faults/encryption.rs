@@ -135,7 +135,7 @@ fn signing_in() -> Vec<(&'static str, When, Fault, u8)> {
         tamper("silence before the welcome", When::Login, Tamper::stall_at(0, long), 75),
         tamper("silence in the welcome", When::Login, Tamper::stall_at(50, long), 75),
         tamper("noise for a welcome", When::Login, Tamper::edit(Place::Start(0), usize::MAX, [0xEE; 90]), 1),
-        tamper("nothing but DONE", When::Login, Tamper::edit(Place::Start(0), usize::MAX, DONE), 1),
+        tamper(UNWELCOME, When::Login, Tamper::edit(Place::Start(0), usize::MAX, DONE), 1),
         error("silence at sign-in", Fault::Stall(long), 75),
         error("18456", Fault::login_failed("reader"), 12),
         error("4060", Fault::Error(4060, "Cannot open database \"SambaPOS5\" requested by the login.".into()), 1),
@@ -146,19 +146,26 @@ fn signing_in() -> Vec<(&'static str, When, Fault, u8)> {
     ]
 }
 
+const UNWELCOME: &str = "nothing but DONE";
 const DONE: [u8; 13] = [0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[tokio::test]
 async fn every_way_a_sign_in_fails_has_its_words_and_its_exit_code() {
     let server = server(Encryption::Off, Certificate::SelfSigned).await;
     for reader in readers(&server) {
-        let config = TillConfig { connect_timeout: Duration::from_millis(1500), ..reader };
+        let config = TillConfig { connect_timeout: Duration::from_millis(1000), ..reader };
         for (name, when, fault, code) in signing_in() {
             let what = format!("{name}, {}", reader_of(&config));
             server.faults().arm(when, fault, usize::MAX);
             let start = Instant::now();
-            let error = reads(&config).await.err().unwrap_or_else(|| panic!("{what}: no error"));
+            let outcome = reads(&config).await;
             server.faults().clear();
+            if name == UNWELCOME && config.reader == RowReader::Tiberius {
+                // Its driver takes DONE for a welcome. The till answers all the same, and with all its rows.
+                assert_eq!(outcome.unwrap_or_else(|error| panic!("{what}: {}", all_words(&error))), 3, "{what}");
+                continue;
+            }
+            let error = outcome.err().unwrap_or_else(|| panic!("{what}: no error"));
             assert!(start.elapsed() < Duration::from_secs(8), "{what}: took {:?}", start.elapsed());
             assert_eq!(error.exit_code(), code, "{what}: {}", all_words(&error));
             let port = config.port.to_string();

@@ -65,6 +65,13 @@ impl At {
         matches!(self, Self::SetUp | Self::Describe | Self::Columns | Self::Keys | Self::ForeignKeys)
     }
 
+    /// Whether the slow reader, too, is struck here. Its driver's words are the same with a transaction and without, and what
+    /// becomes of a lost transaction is not the driver's business: one place in a transaction is enough.
+    fn is_also_for_the_slow(self, isolation: bool) -> bool {
+        let has_sibling = matches!(self, Self::Sums | Self::NextPage | Self::Whole);
+        !self.is_of_control() && !(isolation && has_sibling)
+    }
+
     /// The object a message must name.
     fn object(self) -> &'static str {
         match self {
@@ -171,10 +178,11 @@ enum Half {
 
 /// Every fault of one half at one place.
 async fn strike_all(at: At, isolation: bool, half: Half, reader: RowReader) {
-    let rig = Rig::new(isolation).await;
+    // Within a transaction a run asks for sums only where it goes on from known ones.
+    let rig = if at == At::Sums && isolation { Rig::quick(isolation).await } else { Rig::new(isolation).await };
     let patient = TillConfig { reader, ..config(&rig.server) };
     // Only what is waited for in vain needs an end soon.
-    let hasty = TillConfig { statement_timeout: Duration::from_secs(2), ..patient.clone() };
+    let hasty = TillConfig { statement_timeout: Duration::from_millis(800), ..patient.clone() };
     let mut cases = match half {
         Half::Bytes => {
             let answers = rig.answers(&patient).await;
@@ -190,8 +198,15 @@ async fn strike_all(at: At, isolation: bool, half: Half, reader: RowReader) {
     }
     for (name, fault, leads) in cases {
         let what = format!("{name} at {at:?}, isolation {isolation}, {}", reader_of(&patient));
-        rig.server.faults().arm(When::Text(at.text().into()), fault, 1);
-        let struck = rig.strike(if half == Half::Bytes { &hasty } else { &patient }).await;
+        let when = When::Text(at.text().into());
+        rig.server.faults().arm(when.clone(), fault.clone(), 1);
+        let is_waited_for = half == Half::Bytes && leads != Leads::Harmless;
+        let mut struck = rig.strike(if is_waited_for { &hasty } else { &patient }).await;
+        if !struck.fired && is_waited_for {
+            // A busy machine was too slow for so little patience before it came to the fault.
+            rig.server.faults().arm(when, fault, 1);
+            struck = rig.strike(&patient).await;
+        }
         let code = struck.outcome.as_ref().map_or_else(tillvault::Error::exit_code, |_| 0);
         let words = struck.outcome.as_ref().map_or_else(all_words, |_| String::new());
         assert!(struck.fired, "{what}: did not happen; {code} {words}");
@@ -238,14 +253,14 @@ macro_rules! places {
 
                 #[tokio::test]
                 async fn bytes_through_the_slow_reader() {
-                    if !At::$at.is_of_control() {
+                    if At::$at.is_also_for_the_slow($isolation) {
                         strike_all(At::$at, $isolation, Half::Bytes, Tiberius).await;
                     }
                 }
 
                 #[tokio::test]
                 async fn errors_through_the_slow_reader() {
-                    if !At::$at.is_of_control() {
+                    if At::$at.is_also_for_the_slow($isolation) {
                         strike_all(At::$at, $isolation, Half::Errors, Tiberius).await;
                     }
                 }

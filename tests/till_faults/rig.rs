@@ -63,8 +63,10 @@ pub(crate) struct Rig {
     pub(crate) server: Server,
     folder: TempDir,
     cases: std::cell::Cell<usize>,
-    /// The tables as a run that saw no fault has them.
+    /// The tables as a full run that saw no fault has them.
     truth: Vec<TableEntry>,
+    /// Whether runs are quick ones.
+    quick: bool,
 }
 
 /// What a run with a fault gave.
@@ -77,7 +79,17 @@ pub(crate) struct Struck {
 }
 
 impl Rig {
+    /// Full runs.
     pub(crate) async fn new(allow_snapshot_isolation: bool) -> Self {
+        Self::build(allow_snapshot_isolation, false).await
+    }
+
+    /// Quick runs, which know the checksums of yesterday's rows: each asks for sums and goes on from them.
+    pub(crate) async fn quick(allow_snapshot_isolation: bool) -> Self {
+        Self::build(allow_snapshot_isolation, true).await
+    }
+
+    async fn build(allow_snapshot_isolation: bool, quick: bool) -> Self {
         let tables = [
             slim("Tickets", &["Id", "TicketNumber", "Date", "LastUpdateTime", "TotalAmount", "IsClosed"]),
             slim("Orders", &["Id", "TicketId", "MenuItemName", "Quantity"]),
@@ -92,12 +104,35 @@ impl Rig {
         }
         let server = serve(engine, Encryption::Off).await;
         let folder = tempfile::tempdir().unwrap();
-        let mut rig = Self { server, folder, cases: 0.into(), truth: Vec::new() };
+        let mut rig = Self { server, folder, cases: 0.into(), truth: Vec::new(), quick: false };
         drop(Archive::create(&rig.path("yesterday"), "Test").unwrap());
         rig.run(&rig.path("yesterday"), &config(&rig.server)).await.unwrap();
-        rig.change("UPDATE dbo.Orders SET Quantity = 7 WHERE Id % 10 = 3; DELETE FROM dbo.Payments WHERE Id > 38");
+        if quick {
+            // It adds no snapshot, but notes the sums.
+            let options = SnapshotOptions { quick, ..SnapshotOptions::default() };
+            let warmed = rig.run_as(&rig.path("yesterday"), &config(&rig.server), &options).await.unwrap();
+            assert!(warmed.unchanged);
+        }
+        // The last orders stay what they are: quick runs keep them.
+        rig.change("UPDATE dbo.Orders SET Quantity = 7 WHERE Id % 10 = 3 AND Id < 500; DELETE FROM dbo.Payments WHERE Id > 38");
         rig.learn_truth().await;
+        rig.quick = quick;
+        if quick {
+            rig.is_quick_indeed().await;
+        }
         rig
+    }
+
+    /// A quick run comes to the truth without reading all orders, and one that finds nothing changed without reading any.
+    async fn is_quick_indeed(&self) {
+        let root = self.yesterday();
+        for (expected, unchanged) in [(1..ORDERS as u64, false), (0..1, true)] {
+            let taken = self.run(&root, &config(&self.server)).await.unwrap();
+            let orders = taken.tables.iter().find(|table| table.name == "Orders").unwrap();
+            assert!(expected.contains(&orders.rows_read), "{orders:?}");
+            assert_eq!(taken.unchanged, unchanged);
+            assert!(newest(&root).1 == self.truth, "a quick run is not like a full one");
+        }
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -130,9 +165,18 @@ impl Rig {
 
     /// One run into an archive, as the command does it.
     pub(crate) async fn run(&self, root: &Path, config: &TillConfig) -> Result<SnapshotOutcome, Error> {
+        self.run_as(root, config, &SnapshotOptions { quick: self.quick, ..SnapshotOptions::default() }).await
+    }
+
+    async fn run_as(
+        &self,
+        root: &Path,
+        config: &TillConfig,
+        options: &SnapshotOptions,
+    ) -> Result<SnapshotOutcome, Error> {
         let archive = Archive::open(root)?;
         let mut till = SqlServer::connect(config).await?;
-        snapshot(&archive, &mut till, &SnapshotOptions::default(), &silent()).await
+        snapshot(&archive, &mut till, options, &silent()).await
     }
 
     /// The answers of a run that sees no fault, in order.

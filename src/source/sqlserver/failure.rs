@@ -94,6 +94,11 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
             user = super::queries::quote(username)
         ))
         .caused_by(cause),
+        // The server itself lost the line before the login was through; what was sent to tell it may still have arrived.
+        17_830 => Error::new(Kind::Source, format!("the till at {endpoint} had a network error during the sign-in"))
+            .hint("try again; if it stays so, look at the network between here and the till")
+            .caused_by(cause)
+            .temporary(),
         _ => not_ready(number, fault, &format!("cannot sign in at {endpoint}")).unwrap_or_else(|| {
             Error::new(Kind::Source, format!("the till at {endpoint} refused the connection"))
                 .hint("the server's reason follows")
@@ -284,5 +289,8 @@ mod tests {
         assert!(error.message().contains("closed the connection"));
         let error = sign_in_failed(&config, "till:1433", Fault::NotUnderstood("nonsense".into()));
         assert!(error.message().contains("does not answer like SQL Server"));
+        let network = Fault::Server { number: 17_830, class: 20, message: "network error".into() };
+        let error = sign_in_failed(&config, "till:1433", network);
+        assert!(error.message().contains("had a network error during the sign-in") && error.is_temporary());
     }
 }
