@@ -88,7 +88,7 @@ async fn goes_all_the_way(config: &Config, folder: &Path) {
     assert_eq!(content(&taken[0].0), content(&taken[1].0), "the readers disagree");
     assert_eq!(taken[0].1, taken[1].1, "the readers disagree on what cannot be read");
 
-    for check in doctor::look(config, &[Part::Till]).await {
+    for check in Box::pin(doctor::look(config, &[Part::Till])).await {
         eprintln!("doctor: {:?} {}: {}", check.verdict, check.name, check.message);
         assert_ne!(check.verdict, Verdict::Failed, "{check:?}");
     }

@@ -35,20 +35,21 @@ pub(super) async fn look(config: &Config) -> (Vec<Check>, Option<DateTime>) {
         Ok(settings) => settings,
         Err(error) => return (vec![failed("settings", &error)], None),
     };
-    let reach = examine::reach(settings).await;
+    // Boxed, here and below: their depth is the drivers', and stacks are small.
+    let reach = Box::pin(examine::reach(settings)).await;
     let mut checks = way::checks(settings, &reach);
     if !way::is_open(&checks, &reach) {
         return (checks, None);
     }
-    match examine::examine(settings).await {
+    match Box::pin(examine::examine(settings)).await {
         Ok((till, found)) => {
             checks.extend(way::greeting(settings, &reach, true));
             judge(config, settings, &found, &mut checks);
             let heard = Arc::new(Heard::default());
             let mut till = till.reporting_to(heard.clone());
-            let tried = till.try_reader().await;
+            let tried = Box::pin(till.try_reader()).await;
             checks.push(server::reader(settings, &tried, &heard.take()));
-            sample(config, settings, &mut till, &found, &mut checks).await;
+            Box::pin(sample(config, settings, &mut till, &found, &mut checks)).await;
             (checks, found.newest_ticket.ok().flatten())
         }
         Err(error) => {

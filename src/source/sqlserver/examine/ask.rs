@@ -90,7 +90,8 @@ fn refused(error: &Error) -> Unanswered {
 
 impl Asked<'_> {
     async fn ask(&mut self, statement: &str) -> Answer<Vec<Row>> {
-        let asking = self.session.ask("ask the till about itself", None, statement, &[]);
+        // Boxed: some twenty of these make up one function, and each may sign in again.
+        let asking = Box::pin(self.session.ask("ask the till about itself", None, statement, &[]));
         in_time(self.deadline, asking).await.map_err(|error| refused(&error))
     }
 
