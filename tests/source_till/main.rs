@@ -12,6 +12,7 @@ use jiff::civil::date;
 use till::{connect, fill, read, start, stored};
 use tillvault::{
     Kind,
+    config::RowReader,
     demo::{
         EngineOptions,
         fault::{Fault, When},
@@ -33,6 +34,12 @@ fn find<'t>(tables: &'t [Table], name: &str) -> &'t Table {
     tables.iter().find(|table| table.name.name == name).unwrap()
 }
 
+/// The catalog and the live reports are asked on the control connection, which has one driver: the second run of these files,
+/// with the other row reader, leaves them out.
+fn is_for_one_reader_only() -> bool {
+    till::READER == RowReader::Tiberius
+}
+
 /// Tables as a till lists them: by name, foreign keys by name.
 fn listed(mut tables: Vec<Table>) -> Vec<Table> {
     tables.sort_by(|a, b| a.name.cmp(&b.name));
@@ -45,6 +52,9 @@ fn listed(mut tables: Vec<Table>) -> Vec<Table> {
 
 #[tokio::test]
 async fn every_table_is_found_as_it_was_declared() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = start(&tables(), EngineOptions::default()).await;
     let mut till = connect(&server).await;
     let all = TableSelection { with_secrets: true, ..TableSelection::default() };
@@ -65,6 +75,9 @@ async fn every_table_is_found_as_it_was_declared() {
 /// `db_datareader` gives no right to see the types that users made.
 #[tokio::test]
 async fn a_type_the_login_cannot_see_hides_no_column() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = start(&tables(), EngineOptions::default()).await;
     let hide = "UPDATE sys.\"columns\" SET user_type_id = 257 WHERE name = 'TotalAmount'; \
                 UPDATE sys.\"columns\" SET user_type_id = 258, system_type_id = 240 WHERE name = 'RemainingAmount'";
@@ -79,6 +92,9 @@ async fn a_type_the_login_cannot_see_hides_no_column() {
 
 #[tokio::test]
 async fn a_selection_takes_what_its_patterns_say() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = start(&tables(), EngineOptions::default()).await;
     let mut till = connect(&server).await;
     let names = |tables: Vec<Table>| tables.into_iter().map(|table| table.name.to_string()).collect::<Vec<_>>();
@@ -94,6 +110,9 @@ async fn a_selection_takes_what_its_patterns_say() {
 
 #[tokio::test]
 async fn a_till_without_tables_is_an_error_and_no_empty_list() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = start(&[], EngineOptions::default()).await;
     let mut till = connect(&server).await;
     let error = till.tables(&TableSelection::default()).await.unwrap_err();
@@ -317,6 +336,9 @@ fn sorted(mut groups: Vec<SoldGroup>) -> Vec<SoldGroup> {
 
 #[tokio::test]
 async fn categories_are_scanned_from_raw_text() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = fixture_till().await;
     let mut till = connect(&server).await;
     let mut found = till.categories().await.unwrap();
@@ -326,6 +348,9 @@ async fn categories_are_scanned_from_raw_text() {
 
 #[tokio::test]
 async fn sold_lines_are_grouped_as_the_site_s_own_queries_do() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = fixture_till().await;
     let mut till = connect(&server).await;
     let all = request(&["Starters", "Mains", "Desserts"], &[]);
@@ -361,6 +386,9 @@ async fn sold_lines_are_grouped_as_the_site_s_own_queries_do() {
 
 #[tokio::test]
 async fn no_categories_ask_nothing() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = fixture_till().await;
     let mut till = connect(&server).await;
     server.faults().take_statements();
@@ -370,6 +398,9 @@ async fn no_categories_ask_nothing() {
 
 #[tokio::test]
 async fn spellings_of_one_category_are_one_group() {
+    if is_for_one_reader_only() {
+        return;
+    }
     let server = fixture_till().await;
     server
         .engine()

@@ -120,7 +120,7 @@ async fn a_slow_line_is_waited_for_as_long_as_it_goes_on() {
         // Each answer takes longer than the time-out, but there is always something new within it.
         let config = TillConfig { statement_timeout: Duration::from_secs(2), ..reader };
         let what = reader_of(&config);
-        let slow = Tamper::drip(2, Duration::from_millis(10));
+        let slow = Tamper::drip(5, Duration::from_millis(10));
         rig.server.faults().arm(When::Table("MenuItems".into()), slow.clone(), 1);
         rig.server.faults().arm(When::Table("Notes".into()), slow, 1);
         let struck = rig.strike(&config).await;

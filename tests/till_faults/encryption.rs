@@ -155,6 +155,10 @@ async fn every_way_a_sign_in_fails_has_its_words_and_its_exit_code() {
     for reader in readers(&server) {
         let config = TillConfig { connect_timeout: Duration::from_millis(1000), ..reader };
         for (name, when, fault, code) in signing_in() {
+            if config.reader == RowReader::Tiberius && name != UNWELCOME {
+                // The first connection is made by the same driver, whichever reads the rows: it meets all of these.
+                continue;
+            }
             let what = format!("{name}, {}", reader_of(&config));
             server.faults().arm(when, fault, usize::MAX);
             let start = Instant::now();
