@@ -69,7 +69,7 @@ impl At {
     /// becomes of a lost transaction is not the driver's business: one place in a transaction is enough.
     fn is_also_for_the_slow(self, isolation: bool) -> bool {
         let has_sibling = matches!(self, Self::Sums | Self::NextPage | Self::Whole);
-        !self.is_of_control() && !(isolation && has_sibling)
+        !(self.is_of_control() || isolation && has_sibling)
     }
 
     /// The object a message must name.
