@@ -80,7 +80,7 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
     match number {
         18_452 | 18_456 | 18_461 | 18_470 | 18_486 | 18_487 | 18_488 => {
             Error::new(Kind::Credentials, format!("the till at {endpoint} refused the login \"{username}\""))
-                .hint("check sambapos_db_username and sambapos_db_password; the server must allow SQL Server logins (mixed mode)")
+                .hint("check sambapos_db_username and its password; the server must allow SQL Server logins (mixed mode)")
                 .caused_by(cause)
         }
         // Babelfish says 911.
@@ -96,7 +96,7 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
         .caused_by(cause),
         _ => not_ready(number, fault, &format!("cannot sign in at {endpoint}")).unwrap_or_else(|| {
             Error::new(Kind::Source, format!("the till at {endpoint} refused the connection"))
-                .hint("the server's reason follows")
+                .hint("the server's own words say why; whoever looks after it may know more")
                 .caused_by(cause)
         }),
     }
@@ -193,7 +193,7 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said.clone());
     if fault.breaks_connection() {
         Error::new(Kind::Source, lost(doing))
-            .hint("the server ended the connection, for the reason that follows: try again later")
+            .hint("the server ended the connection: try again later")
             .caused_by(said)
             .temporary()
     } else if is_postgres_lock(&said) {
@@ -201,7 +201,8 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     } else if said.contains("permission denied for ") {
         denied(error("permission denied"))
     } else {
-        error("the till refused the statement").hint("the server's reason follows")
+        error("the till refused the statement")
+            .hint("the server's own words say why: mend that there, or exclude the table under [tables] in the settings")
     }
 }
 
