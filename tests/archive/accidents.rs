@@ -421,7 +421,7 @@ async fn rows_that_cannot_be_right_are_refused() {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(vec![1]))];
     let error = refused(&orders(), &RecordBatch::try_new(other.arrow_schema(), columns).unwrap()).await;
     assert_eq!(error.kind(), Kind::Bug);
-    let odd = table("Odd", vec![column("Id", "int", false), column("V", "sql_variant", true)], &["Id"]);
+    let odd = table("Odd", vec![column("Id", "int", false), column("V", "vector", true)], &["Id"]);
     let error = archive.table_writer(&odd, None).unwrap_err();
     assert!(error.message().contains("Odd") && error.message().contains("column V"), "{error}");
 }
