@@ -44,7 +44,8 @@ pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, fault: Fault) 
                 .hint("give the server a certificate, or set encryption = \"on\" or \"off\"")
         }
         Fault::Certificate(reason) => source(format!("the certificate of the till at {endpoint} is not trusted"))
-            .hint("set ca_file to the authority that signed it, or trust_server_certificate = true")
+            .hint("set ca_file to the certificate of the authority that signed it, which is never the server's own; a certificate \
+                 that signed itself cannot be checked: trust_server_certificate = true takes it")
             .caused_by(reason),
         Fault::TimedOut => source(format!(
             "the till at {endpoint} did not finish the sign-in within {} seconds",
@@ -201,8 +202,9 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     } else if said.contains("permission denied for ") {
         denied(error("permission denied"))
     } else {
-        error("the till refused the statement")
-            .hint("the server's own words say why: mend that there, or exclude the table under [tables] in the settings")
+        error("the till refused the statement").hint(
+            "the server's own words say why: mend that there, or exclude the table under [tables] in the settings",
+        )
     }
 }
 
