@@ -194,10 +194,7 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(text: &str, path: &Path, folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
-        let file: File = toml::from_str(text).map_err(|e| {
-            Error::new(Kind::Config, format!("{} is not valid: {}", path.display(), e.message()))
-                .hint(position_of(&e, text).unwrap_or_else(|| "see `tillvault init --help` for the keys".into()))
-        })?;
+        let file: File = toml::from_str(text).map_err(|error| not_valid(&error, text, path))?;
         let reader = Reader { folder, environment };
         let config = Self {
             site: environment("TILLVAULT_SITE").or(file.site).unwrap_or_else(|| "till".into()),
@@ -504,13 +501,24 @@ fn locate(explicit: Option<&Path>) -> Result<PathBuf> {
     })
 }
 
-/// `line 3: sambapos_db_prot = 1433`, for the hint of a parse error. Lines that may hold a secret are not shown.
-fn position_of(error: &toml::de::Error, text: &str) -> Option<String> {
-    let start = error.span()?.start;
-    let line = text.get(..start)?.matches('\n').count();
-    let content = text.lines().nth(line)?.trim();
-    let secret = ["password", "url"].iter().any(|word| content.to_ascii_lowercase().contains(word));
-    Some(if secret { format!("line {}", line + 1) } else { format!("line {}: {content}", line + 1) })
+/// What the parser says, without the value of a line that may hold a secret.
+fn not_valid(error: &toml::de::Error, text: &str, path: &Path) -> Error {
+    let line = error.span().and_then(|span| Some(text.get(..span.start)?.matches('\n').count()));
+    let content = line.and_then(|line| text.lines().nth(line)).map(str::trim);
+    let lower = content.unwrap_or_default().to_ascii_lowercase();
+    let secret = ["pass", "pwd", "secret", "url"].iter().any(|word| lower.contains(word));
+    // A key that is not known may be a misspelt one of a secret; the message names it.
+    let unknown = error.message().starts_with("unknown field");
+    let message = match error.message() {
+        told if secret && !unknown => told.split('`').next().unwrap_or_default().trim_end(),
+        told => told,
+    };
+    let hint = match (line, content) {
+        (Some(line), Some(content)) if !secret && !unknown => format!("line {}: {content}", line + 1),
+        (Some(line), _) => format!("line {}", line + 1),
+        (None, _) => "the commented file that `tillvault init` writes has every key".to_owned(),
+    };
+    Error::new(Kind::Config, format!("{} is not valid: {message}", path.display())).hint(hint)
 }
 
 #[cfg(test)]
@@ -575,11 +583,15 @@ mod tests {
             "[[remote]]\nname = 'nc'\nurl = 'https://ann:hunter2@cloud.example/'\nusername = 'ann'",
             "[[remote]]\nname = 'nc'\nurl = 'https://cloud.example/'\nusername = 'ann'\npassword = 'hunter2'",
             "[till]\nsambapos_db_password = hunter2",
+            "[till]\nsambapos_db_passwrd = 'hunter2'",
+            "[till]\nlogin = 'hunter2'",
         ] {
             let error = parse(text, &[]).unwrap_err();
             assert_eq!(error.kind(), Kind::Config);
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+        let error = parse("[till]\nsambapos_db_password = 271828", &[]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("271828"), "{error:?}");
     }
 
     #[test]

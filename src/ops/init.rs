@@ -66,9 +66,16 @@ pub fn init(options: &InitOptions) -> Result<InitOutcome> {
     if config_written {
         // A file with a fault would be kept by the next `init`, whatever that is told: look before writing.
         let text = settings(options);
-        Config::read(&text, &path)?;
+        // The folder first: paths such as `../till.password` lead nowhere without it.
+        let is_new = !options.folder.exists();
         fs::create_dir_all(&options.folder)
             .or_fail(Kind::Config, || format!("cannot create {}", options.folder.display()))?;
+        if let Err(error) = Config::read(&text, &path) {
+            if is_new {
+                let _ = fs::remove_dir(&options.folder);
+            }
+            return Err(error);
+        }
         write_new(&path, &text)?;
     }
     let config = Config::load(Some(&path))?;
@@ -148,6 +155,23 @@ mod tests {
         let till = config.till().unwrap();
         assert_eq!((till.host.as_str(), till.port), ("TILL\\SQLEXPRESS", 14330));
         assert_eq!(config.remotes[0].username, "ann");
+    }
+
+    #[test]
+    fn a_password_file_beside_a_new_folder_is_found_and_a_failure_leaves_no_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let options = InitOptions {
+            folder: home.path().join("site"),
+            host: Some("TILL".into()),
+            database: Some("SambaPOS5".into()),
+            username: Some("reader".into()),
+            password_file: Some("../till.password".into()),
+            ..InitOptions::default()
+        };
+        assert_eq!(init(&options).unwrap_err().kind(), Kind::Config);
+        assert!(!options.folder.exists());
+        fs::write(home.path().join("till.password"), "hush").unwrap();
+        assert!(init(&options).unwrap().archive_created);
     }
 
     #[test]

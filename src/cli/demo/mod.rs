@@ -64,6 +64,11 @@ struct TradeArgs {
 #[derive(Subcommand)]
 enum Part {
     /// Start a till alone on loopback, until Ctrl-C
+    #[command(after_help = "\
+Examples:
+  tillvault demo till
+  tillvault demo till --port 0 --json
+  tillvault demo till --order-lines 1000000 --frozen")]
     Till {
         /// Port on 127.0.0.1; 0 takes a free one
         #[arg(long, default_value_t = 14330)]
@@ -84,6 +89,9 @@ enum Part {
         repeat: Option<u64>,
     },
     /// Start the till and the WebDAV server of a demo folder again, as the story left them, until Ctrl-C
+    #[command(after_help = "\
+Examples:
+  tillvault demo serve --folder /tmp/hotel")]
     Serve {
         /// Folder that `tillvault demo` made
         #[arg(long, default_value = "tillvault-demo")]

@@ -217,7 +217,11 @@ impl<'a> Run<'a> {
             return Err(error);
         }
         let reason = error.message().to_owned();
-        self.observer.event(Event::Warning { message: format!("table {name} is not in this snapshot: {reason}") });
+        // The snapshot keeps our own words alone; a person is told the server's as well, and the next step.
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let next = error.next_step().map(|next| format!("; {next}")).unwrap_or_default();
+        let message = format!("table {name} is not in this snapshot: {reason}{cause}{next}");
+        self.observer.event(Event::Warning { message });
         let missing = MissingTable { table: name.to_owned(), reason, last_in: self.last_in(name) };
         self.taken.insert(name.to_owned(), Err(missing));
         Ok(())

@@ -44,7 +44,8 @@ pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, fault: Fault) 
                 .hint("give the server a certificate, or set encryption = \"on\" or \"off\"")
         }
         Fault::Certificate(reason) => source(format!("the certificate of the till at {endpoint} is not trusted"))
-            .hint("set ca_file to the authority that signed it, or trust_server_certificate = true")
+            .hint("set ca_file to the certificate of the authority that signed it, which is never the server's own; a certificate \
+                 that signed itself cannot be checked: trust_server_certificate = true takes it")
             .caused_by(reason),
         Fault::TimedOut => source(format!(
             "the till at {endpoint} did not finish the sign-in within {} seconds",
@@ -80,7 +81,7 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
     match number {
         18_452 | 18_456 | 18_461 | 18_470 | 18_486 | 18_487 | 18_488 => {
             Error::new(Kind::Credentials, format!("the till at {endpoint} refused the login \"{username}\""))
-                .hint("check sambapos_db_username and sambapos_db_password; the server must allow SQL Server logins (mixed mode)")
+                .hint("check sambapos_db_username and its password; the server must allow SQL Server logins (mixed mode)")
                 .caused_by(cause)
         }
         // Babelfish says 911.
@@ -101,7 +102,7 @@ fn sign_in_refused(config: &TillConfig, endpoint: &str, number: u32, fault: &Fau
             .temporary(),
         _ => not_ready(number, fault, &format!("cannot sign in at {endpoint}")).unwrap_or_else(|| {
             Error::new(Kind::Source, format!("the till at {endpoint} refused the connection"))
-                .hint("the server's reason follows")
+                .hint("the server's own words say why; whoever looks after it may know more")
                 .caused_by(cause)
         }),
     }
@@ -198,7 +199,7 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     let error = |text: &str| Error::new(Kind::Source, format!("{}: {text}", doing.object())).caused_by(said.clone());
     if fault.breaks_connection() {
         Error::new(Kind::Source, lost(doing))
-            .hint("the server ended the connection, for the reason that follows: try again later")
+            .hint("the server ended the connection: try again later")
             .caused_by(said)
             .temporary()
     } else if is_postgres_lock(&said) {
@@ -206,7 +207,9 @@ fn other_refusal(fault: &Fault, doing: &Doing<'_>) -> Error {
     } else if said.contains("permission denied for ") {
         denied(error("permission denied"))
     } else {
-        error("the till refused the statement").hint("the server's reason follows")
+        error("the till refused the statement").hint(
+            "the server's own words say why: mend that there, or exclude the table under [tables] in the settings",
+        )
     }
 }
 

@@ -104,6 +104,10 @@ impl From<TiberiusError> for Fault {
             }
             TiberiusError::Io { kind: IoErrorKind::TimedOut, .. } => Self::TimedOut,
             TiberiusError::Io { kind: IoErrorKind::InvalidData, message } => Self::Tls(message),
+            // The driver's words for it are about packets.
+            TiberiusError::Io { kind: IoErrorKind::UnexpectedEof, message } if message.contains("packets") => {
+                Self::Lost("the server closed the connection".into())
+            }
             TiberiusError::Io { message, .. } => Self::Lost(message),
             TiberiusError::Protocol(text) if text == ENCRYPTION_DECLINED => Self::EncryptionDeclined,
             TiberiusError::Tls(text) if text.contains("certificate was rejected") => {

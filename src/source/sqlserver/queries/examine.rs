@@ -79,28 +79,46 @@ pub fn database_rights() -> String {
     format!("SELECT {}", DATABASE_RIGHTS.iter().map(item).collect::<Vec<_>>().join(", "))
 }
 
+/// The quoted name of table `t` in schema `s`, in T-SQL. Not by `QUOTENAME`: that of Babelfish doubles an apostrophe as well, and
+/// such a table would seem to be none.
+macro_rules! quoted_name {
+    () => {
+        "N'[' + REPLACE(CAST(s.name AS nvarchar(128)), N']', N']]') + N'].[' \
+         + REPLACE(CAST(t.name AS nvarchar(128)), N']', N']]') + N']'"
+    };
+}
+
 /// Rights on each table the login can see: to read it, and to change it.
-pub const TABLE_RIGHTS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, \
-HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'SELECT') AS may_read, \
-HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'INSERT') AS may_insert, \
-HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'UPDATE') AS may_update, \
-HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'DELETE') AS may_delete, \
-HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'ALTER') AS may_alter \
-FROM sys.tables AS t \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-WHERE t.is_ms_shipped = 0 \
-ORDER BY s.name, t.name";
+pub const TABLE_RIGHTS: &str = concat!(
+    "SELECT s.name AS schema_name, t.name AS table_name, ",
+    "HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'SELECT') AS may_read, HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'INSERT') AS may_insert, HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'UPDATE') AS may_update, HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'DELETE') AS may_delete, HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'ALTER') AS may_alter ",
+    "FROM sys.tables AS t ",
+    "INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id ",
+    "WHERE t.is_ms_shipped = 0 ",
+    "ORDER BY s.name, t.name"
+);
 
 /// Columns that may not be read.
-pub const HIDDEN_COLUMNS: &str = "\
-SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name \
-FROM sys.tables AS t \
-INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id \
-INNER JOIN sys.columns AS c ON c.object_id = t.object_id \
-WHERE t.is_ms_shipped = 0 \
-AND HAS_PERMS_BY_NAME(QUOTENAME(s.name) + N'.' + QUOTENAME(t.name), N'OBJECT', N'SELECT', c.name, N'COLUMN') = 0 \
-ORDER BY s.name, t.name, c.column_id";
+pub const HIDDEN_COLUMNS: &str = concat!(
+    "SELECT s.name AS schema_name, t.name AS table_name, c.name AS column_name ",
+    "FROM sys.tables AS t ",
+    "INNER JOIN sys.schemas AS s ON s.schema_id = t.schema_id ",
+    "INNER JOIN sys.columns AS c ON c.object_id = t.object_id ",
+    "WHERE t.is_ms_shipped = 0 AND HAS_PERMS_BY_NAME(",
+    quoted_name!(),
+    ", N'OBJECT', N'SELECT', c.name, N'COLUMN') = 0 ",
+    "ORDER BY s.name, t.name, c.column_id"
+);
 
 /// Pages of 8 KiB that the rows of each table take, without further indexes.
 pub const TABLE_PAGES: &str = "\
