@@ -267,8 +267,8 @@ async fn the_catalog_is_read_inside_the_transaction_and_functions_are_tried_befo
         |word: &str| asked.iter().rposition(|text| text.contains(word)).unwrap_or_else(|| panic!("{word}: {asked:?}"));
     // Whoever begins asks first whether the database allows it.
     let begun = place("snapshot_isolation_state");
-    let tried: Vec<usize> = (0..asked.len()).filter(|at| asked[*at].ends_with(" AS found")).collect();
-    assert!(tried.len() == 3 && tried.iter().all(|at| *at < begun), "{asked:?}");
+    let tried: Vec<usize> = (0..asked.len()).filter(|at| asked[*at].contains(" AS found")).collect();
+    assert!(tried.len() >= 3 && tried.iter().all(|at| *at < begun), "{asked:?}");
     assert!(begun < place("sys.columns") && place("sys.columns") < place("COUNT_BIG(*) AS row_count"));
 }
 

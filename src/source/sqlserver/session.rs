@@ -9,8 +9,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use ::tiberius::{ColumnData, Row};
 use arrow::{array::RecordBatch, compute::concat_batches};
-use tiberius::{ColumnData, Row};
 
 use super::{
     connect::{self, Endpoint},
@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     queries,
     read::Pace,
-    rows::{Connection, Question, Rows, Stop, Value, fast::FastClient, tiberius::statement},
+    rows::{Connection, Question, Rows, Stop, Value, fast::FastClient, tiberius},
 };
 use crate::{
     config::{Encryption, RowReader, TillConfig},
@@ -309,11 +309,7 @@ impl Session {
                 return Err(Error::new(Kind::Bug, format!("cannot {what} on the reading connection")));
             };
             state.started();
-            let outcome = async { statement(text, values).query(client).await?.into_results().await }.await;
-            let first = |results: Vec<Vec<Row>>| results.into_iter().next();
-            // No rows is an answer, but only with columns.
-            let without_columns = || Fault::NotUnderstood("the answer has no columns".to_owned());
-            match outcome.map_err(Fault::from).and_then(|results| first(results).ok_or_else(without_columns)) {
+            match Box::pin(tiberius::ask(client, text, values)).await {
                 Ok(rows) => {
                     state.finished();
                     return Ok(rows);
