@@ -154,10 +154,8 @@ impl Session {
 
     /// The reading session; it connects when it is first needed.
     pub(super) fn reading(config: &TillConfig, at: Endpoint, observer: Option<SharedObserver>) -> Self {
-        // Who checks certificates with an authority of the settings' own is tiberius alone.
-        let own_authority = config.ca_file.is_some() && !config.trust_server_certificate;
         let reader = match config.reader {
-            RowReader::Auto if own_authority && config.encryption != Encryption::Off => RowReader::Tiberius,
+            RowReader::Auto if has_own_authority(config) && config.encryption != Encryption::Off => RowReader::Tiberius,
             reader => reader,
         };
         Self {
@@ -247,6 +245,11 @@ impl Session {
         };
         if *reader == RowReader::Tiberius {
             return signed_in(&self.config, Some(at)).await.map(|(connection, _)| connection);
+        }
+        if at.encrypted && has_own_authority(&self.config) {
+            let message = "reader = \"fast\" cannot check the till's certificate with a ca_file";
+            return Err(Error::new(Kind::Config, message)
+                .hint("leave reader under [till] at \"auto\", or set it to \"tiberius\""));
         }
         let fault = match fast(&self.config, at).await {
             Ok(connection) => return Ok(connection),
@@ -462,6 +465,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether certificates are checked with an authority of the settings' own: tiberius alone can.
+fn has_own_authority(config: &TillConfig) -> bool {
+    config.ca_file.is_some() && !config.trust_server_certificate
 }
 
 /// A connection of tiberius with the session's settings, and where it was made: at a known place, or wherever the till is.
