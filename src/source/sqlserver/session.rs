@@ -52,11 +52,13 @@ pub(super) struct State {
     /// A statement is under way; still set when its reader went away half-way.
     in_use: bool,
     broken: bool,
+    /// The error that has put the transaction in doubt or ended it, for people.
+    first_error: Option<String>,
 }
 
 impl State {
     const fn new() -> Self {
-        Self { transaction: Transaction::None, in_use: false, broken: false }
+        Self { transaction: Transaction::None, in_use: false, broken: false, first_error: None }
     }
 
     /// A statement is about to be sent.
@@ -74,6 +76,7 @@ impl State {
         self.in_use = false;
         self.broken |= fault.breaks_connection();
         if self.transaction != Transaction::None {
+            self.first_error.get_or_insert_with(|| fault.to_string());
             self.transaction = match self.transaction {
                 Transaction::Open if !fault.ends_transaction() => Transaction::Doubtful,
                 Transaction::Doubtful if !fault.ends_transaction() => Transaction::Doubtful,
@@ -131,6 +134,8 @@ pub(super) struct Session {
     state: State,
     /// Tables that hold text the driver cannot decode: their text is asked for as bytes.
     raw_text: BTreeSet<TableName>,
+    /// All text is asked for as bytes.
+    all_raw: bool,
     pace: Pace,
 }
 
@@ -147,6 +152,7 @@ impl Session {
             connection: Some(connection),
             state: State::new(),
             raw_text: BTreeSet::new(),
+            all_raw: false,
             pace: Pace::new(config.rate_limit),
         };
         Ok((session, at))
@@ -164,6 +170,7 @@ impl Session {
             connection: None,
             state: State::new(),
             raw_text: BTreeSet::new(),
+            all_raw: false,
             pace: Pace::new(config.rate_limit),
         }
     }
@@ -193,12 +200,17 @@ impl Session {
 
     /// Whether the text of a table has to be asked for as bytes.
     pub(super) fn wants_raw_text(&self, table: &TableName) -> bool {
-        self.raw_text.contains(table)
+        self.all_raw || self.raw_text.contains(table)
     }
 
     /// The text of a table has to be asked for as bytes from now on. Returns whether that is news.
     pub(super) fn take_raw_text(&mut self, table: &TableName) -> bool {
         self.raw_text.insert(table.clone())
+    }
+
+    /// All text has to be asked for as bytes from now on: each table that turns out to need it costs a beginning of the run.
+    pub(super) fn take_all_raw(&mut self) {
+        self.all_raw = true;
     }
 
     /// Waits until the settings allow the next page.
@@ -226,11 +238,18 @@ impl Session {
         }
         if self.state.transaction == Transaction::Doubtful {
             self.state.transaction = self.ask_transaction().await;
+            if self.state.transaction == Transaction::Open {
+                self.state.first_error = None;
+            }
         }
         if self.state.transaction == Transaction::Lost {
-            return Err(Error::new(Kind::Source, "the read transaction on the till was lost with an earlier error")
+            let error = Error::new(Kind::Source, "the read transaction on the till was lost with an earlier error")
                 .hint("what was read before and what would be read now are different moments: run again")
-                .lost_transaction());
+                .lost_transaction();
+            return Err(match &self.state.first_error {
+                Some(said) => error.caused_by(said.clone()),
+                None => error,
+            });
         }
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -410,6 +429,7 @@ impl Session {
             }
         }
         self.state.transaction = Transaction::Open;
+        self.state.first_error = None;
         Ok(true)
     }
 
@@ -579,7 +599,7 @@ mod tests {
     }
 
     fn open() -> State {
-        State { transaction: Transaction::Open, in_use: false, broken: false }
+        State { transaction: Transaction::Open, ..State::new() }
     }
 
     #[tokio::test]
