@@ -29,13 +29,38 @@ struct Trading {
     acts: VecDeque<(&'static str, Act)>,
     /// Reads that fail, by table.
     losses: VecDeque<&'static str>,
+    /// Tables that cannot be read, ever.
+    denied: Vec<&'static str>,
+    /// Tables that are not summed up.
+    unsummed: Vec<&'static str>,
+    /// A table whose next read asks for another beginning of the run.
+    asks_anew: Option<&'static str>,
+    /// Every error ends the transaction, and it has.
+    is_lost: bool,
     changes: u32,
     begun: u32,
 }
 
 impl Trading {
     fn new(till: ScriptedTill) -> Self {
-        Self { till, acts: VecDeque::new(), losses: VecDeque::new(), changes: 0, begun: 0 }
+        Self {
+            till,
+            acts: VecDeque::new(),
+            losses: VecDeque::new(),
+            denied: Vec::new(),
+            unsummed: Vec::new(),
+            asks_anew: None,
+            is_lost: false,
+            changes: 0,
+            begun: 0,
+        }
+    }
+
+    fn stands(&self) -> Result<()> {
+        match self.is_lost {
+            true => Err(Error::new(Kind::Source, "the transaction was lost").lost_transaction()),
+            false => Ok(()),
+        }
     }
 
     fn before(mut self, table: &'static str, act: impl FnOnce(&mut State) + Send + 'static) -> Self {
@@ -60,6 +85,7 @@ impl Source for Trading {
     }
 
     async fn end(&mut self) -> Result<()> {
+        self.is_lost = false;
         self.till.end().await
     }
 
@@ -68,6 +94,11 @@ impl Source for Trading {
     }
 
     async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
+        self.stands()?;
+        if self.unsummed.contains(&table.name.name.as_str()) {
+            self.is_lost = self.till.isolation;
+            return Ok(Sums::Cannot("the server refused".into()));
+        }
         self.till.sums(table, open).await
     }
 
@@ -75,6 +106,19 @@ impl Source for Trading {
         while self.acts.front().is_some_and(|(name, _)| *name == table.name.name) {
             self.acts.pop_front().unwrap().1(&mut self.till.state);
             self.changes += 1;
+        }
+        if let Err(error) = self.stands() {
+            return futures::stream::iter([Err(error)]).boxed();
+        }
+        if self.denied.contains(&table.name.name.as_str()) {
+            self.is_lost = self.till.isolation;
+            let denied = Error::new(Kind::Source, format!("cannot read table {}: permission denied", table.name));
+            return futures::stream::iter([Err(denied)]).boxed();
+        }
+        if self.asks_anew == Some(table.name.name.as_str()) {
+            self.asks_anew = None;
+            let anew = Error::new(Kind::Source, "to be read in another form").lost_transaction();
+            return futures::stream::iter([Err(anew)]).boxed();
         }
         if self.losses.front().is_some_and(|name| *name == table.name.name) {
             self.losses.pop_front();
@@ -195,4 +239,51 @@ async fn a_lost_transaction_is_begun_anew_a_few_times() {
     let mut till = Trading::new(ScriptedTill { isolation: false, ..till.till });
     till.losses = VecDeque::from(["Orders"]);
     assert!(snapshot(&archive, &mut till, &options(false), &silent()).await.is_err() && till.begun == 1);
+}
+
+#[tokio::test]
+async fn tables_that_cannot_be_read_keep_no_other_out_where_every_error_ends_the_transaction() {
+    for quick in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let archive = archive(folder.path());
+        let mut state = trade();
+        for at in 0..5 {
+            let name: &'static str = ["A", "B", "C", "D", "E"][at];
+            state = State::of(state.tables.into_values().chain([notes(name, 1..=3)]));
+        }
+        take(&archive, &state, true).await;
+        for denied in ["Orders", "A", "B", "D"] {
+            // So that there is something to read in a quick run, too.
+            state.table(denied).rows[0][1] = "changed".into();
+        }
+        let mut till = Trading::new(till(&state));
+        (till.denied, till.unsummed) = (vec!["Orders", "A", "B", "D"], vec!["Payments", "C", "Menu"]);
+        let taken = snapshot(&archive, &mut till, &options(quick), &silent()).await.unwrap();
+        let missing: Vec<_> = taken.missing.iter().map(|missing| (missing.table.as_str(), missing.last_in)).collect();
+        assert_eq!(missing, [("A", Some(1)), ("B", Some(1)), ("D", Some(1)), ("Orders", Some(1))]);
+        assert!(
+            taken.missing.iter().all(|missing| missing.reason.contains("permission denied")),
+            "{:?}",
+            taken.missing
+        );
+        assert_eq!((taken.consistency, taken.rows), (Consistency::Snapshot, 2_905 + 2 * 3));
+        assert_eq!(taken.snapshot, 2);
+        // A connection that is lost again and again still ends the run.
+        till.losses = VecDeque::from(["Tickets"; 9]);
+        till.begun = 0;
+        assert!(snapshot(&archive, &mut till, &options(false), &silent()).await.is_err());
+        assert!(till.begun <= 10, "{}", till.begun);
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_asks_for_another_beginning_gets_it_without_a_transaction_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path());
+    let inner = ScriptedTill { isolation: false, ..till(&trade()) };
+    let mut till = Trading::new(inner);
+    till.asks_anew = Some("Orders");
+    let taken = snapshot(&archive, &mut till, &options(false), &silent()).await.unwrap();
+    assert_eq!((till.begun, taken.rows, taken.consistency), (2, 8_905, Consistency::Reread));
+    assert_eq!(held_now(&archive).sorted(), trade().sorted());
 }

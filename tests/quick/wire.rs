@@ -265,12 +265,11 @@ async fn the_catalog_is_read_inside_the_transaction_and_functions_are_tried_befo
     let asked = server.faults().take_statements();
     let place =
         |word: &str| asked.iter().rposition(|text| text.contains(word)).unwrap_or_else(|| panic!("{word}: {asked:?}"));
-    let first = |word: &str| asked.iter().position(|text| text.contains(word)).unwrap();
     // Whoever begins asks first whether the database allows it.
     let begun = place("snapshot_isolation_state");
     let tried: Vec<usize> = (0..asked.len()).filter(|at| asked[*at].contains(" AS found")).collect();
-    assert!(tried.len() == 3 && tried.iter().all(|at| *at < begun), "{asked:?}");
-    assert!(begun < place("sys.columns") && place("sys.columns") < first("COUNT_BIG(*) AS row_count"));
+    assert!(tried.len() >= 3 && tried.iter().all(|at| *at < begun), "{asked:?}");
+    assert!(begun < place("sys.columns") && place("sys.columns") < place("COUNT_BIG(*) AS row_count"));
 }
 
 /// Passes everything on, and counts the bytes that the server sends.

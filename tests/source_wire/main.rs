@@ -364,6 +364,7 @@ async fn a_transaction_that_the_server_ended_is_noticed() {
     assert!(ended.message().contains("deadlock") && ended.transaction_lost(), "{ended:?}");
     let after = read(&mut till, &table()).await.unwrap_err();
     assert!(after.message().contains("was lost") && after.transaction_lost() && after.is_temporary(), "{after:?}");
+    assert!(cause(&after).contains("deadlock victim"), "{after:?}");
     till.end().await.unwrap();
     assert_eq!(ids(&read(&mut till, &table()).await.unwrap()), [1, 2, 3]);
 }

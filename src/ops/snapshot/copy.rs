@@ -136,8 +136,16 @@ impl Run<'_> {
         if table.unsupported().is_some() {
             return Ok(Sums::Cannot("a column of it cannot be kept".into()));
         }
-        let before = self.entry_before(&table.name.to_string());
-        source.sums(table, units::group_width(before.as_ref().map(|entry| &entry.ladder))).await
+        let name = table.name.to_string();
+        if let Some(why) = self.unsummed(&name) {
+            return Ok(Sums::Cannot(why.to_owned()));
+        }
+        let before = self.entry_before(&name);
+        let sums = source.sums(table, units::group_width(before.as_ref().map(|entry| &entry.ladder))).await;
+        if let Ok(Sums::Cannot(why)) = &sums {
+            self.note_unsummed(&name, why);
+        }
+        sums
     }
 
     async fn copy(&mut self, source: &mut dyn Source, table: &Table, asked: Asked<'_>) -> Result<Pending> {

@@ -15,7 +15,7 @@ mod settle;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::run::{Run, Taken};
+use self::run::{Failing, Run, Taken};
 use super::{balance, changes::Change, clear};
 use crate::{
     archive::{
@@ -221,6 +221,9 @@ pub async fn snapshot(
 
 /// Reads every table as of one moment. Begins anew when the read transaction was lost: what was read before and what would be
 /// read then are different moments. Chunks that were written are found and used.
+///
+/// On some servers every error ends the transaction. What is known to fail is not asked for again then, and a beginning that
+/// has learned such a thing is not one of the few: else one table that cannot be read would keep all others out.
 async fn read_till(
     archive: &Archive,
     source: &mut dyn Source,
@@ -229,9 +232,11 @@ async fn read_till(
     observer: &SharedObserver,
 ) -> Result<Taken> {
     let mut starts = 0;
+    let mut failing = Failing::default();
     loop {
         starts += 1;
-        let mut run = Run::new(archive, observer, (previous, till, known), options.quick);
+        let knew = failing.len();
+        let mut run = Run::new(archive, observer, (previous, till, known), options.quick, failing);
         let (error, in_transaction) = match run.begin(source).await {
             Ok(()) => match run.read(source, options).await {
                 Ok(()) => return run.finish(),
@@ -240,11 +245,17 @@ async fn read_till(
             Err(error) => (error, false),
         };
         run.abandon().await;
-        let is_lost = in_transaction && error.kind() == Kind::Source && error.is_temporary();
+        failing = run.into_failing();
+        if failing.len() > knew {
+            starts -= 1;
+        }
+        let is_temporary = in_transaction && error.kind() == Kind::Source && error.is_temporary();
+        let is_lost = is_temporary || error.transaction_lost();
         if !is_lost || starts >= MAX_STARTS || source.end().await.is_err() {
             return Err(error);
         }
-        let message = format!("the read transaction was lost, so the till is read anew: {}", error.message());
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
+        let message = format!("the read transaction was lost, so the till is read anew: {}{cause}", error.message());
         observer.event(Event::Note { message });
     }
 }

@@ -31,6 +31,22 @@ pub(super) struct TableTaken {
     pub(super) compare: Option<TableEntry>,
 }
 
+/// What earlier beginnings of a run have met that will not pass by itself: it is left alone in the next.
+#[derive(Debug, Default)]
+pub(super) struct Failing {
+    /// Tables that cannot be read.
+    tables: BTreeMap<String, MissingTable>,
+    /// Tables that the till does not sum up, and why.
+    sums: BTreeMap<String, String>,
+}
+
+impl Failing {
+    /// How much is known.
+    pub(super) fn len(&self) -> usize {
+        self.tables.len() + self.sums.len()
+    }
+}
+
 /// A run's tables so far.
 pub(super) struct Run<'a> {
     pub(super) archive: &'a Archive,
@@ -51,6 +67,7 @@ pub(super) struct Run<'a> {
     pub(super) collisions: Vec<Collision>,
     /// What changed in the tables' shape.
     changes: Vec<Change>,
+    failing: Failing,
 }
 
 /// What reading gave.
@@ -72,6 +89,7 @@ impl<'a> Run<'a> {
         observer: &'a SharedObserver,
         (previous, till, known): (Option<&'a Snapshot>, &TillInfo, &'a KnownSums),
         quick: bool,
+        failing: Failing,
     ) -> Self {
         let major = till.version.split('.').next().unwrap_or_default();
         Self {
@@ -89,7 +107,23 @@ impl<'a> Run<'a> {
             new_files: HashSet::new(),
             collisions: Vec::new(),
             changes: Vec::new(),
+            failing,
         }
+    }
+
+    /// What the next beginning need not ask for.
+    pub(super) fn into_failing(self) -> Failing {
+        self.failing
+    }
+
+    /// Why the till does not sum a table up, where that is known.
+    pub(super) fn unsummed(&self, name: &str) -> Option<&str> {
+        self.failing.sums.get(name).map(String::as_str)
+    }
+
+    /// The till does not sum a table up. Asking once more would not help, and may cost a read transaction.
+    pub(super) fn note_unsummed(&mut self, name: &str, why: &str) {
+        self.failing.sums.insert(name.to_owned(), why.to_owned());
     }
 
     /// Whether checksums are worth asking for where nothing but later quick snapshots needs them.
@@ -119,11 +153,20 @@ impl<'a> Run<'a> {
                 .hint("check the database name and [tables] in the settings; the login needs the role db_datareader"));
         }
         self.changes = changes::compare(self.previous, &tables);
+        let tables = self.without_failing(tables);
         self.name_vanished(source, &tables, &options.selection).await?;
         self.observer.event(Event::Phase { name: "read the till", total: Some(tables.len() as u64) });
         self.consistency = self.read_all(source, &tables).await?;
         self.confirm_emptied(source).await?;
         source.end().await
+    }
+
+    /// Names the tables that an earlier beginning could not read, and leaves them out.
+    fn without_failing(&mut self, mut tables: Vec<Table>) -> Vec<Table> {
+        let failing = &self.failing.tables;
+        tables.retain(|table| !failing.contains_key(&table.name.to_string()));
+        self.taken.extend(failing.iter().map(|(name, missing)| (name.clone(), Err(missing.clone()))));
+        tables
     }
 
     /// Waits until nothing of this run is under way any more, whatever became of it.
@@ -145,7 +188,8 @@ impl<'a> Run<'a> {
         selection: &TableSelection,
     ) -> Result<()> {
         let Some(previous) = self.previous else { return Ok(()) };
-        let now: BTreeSet<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        let mut now: BTreeSet<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        now.extend(self.taken.keys().cloned());
         let listed = previous.tables.iter().map(|entry| {
             let table = &entry.table.name;
             (table.to_string(), Some(previous.snapshot), pattern::selects(selection, table))
@@ -223,6 +267,9 @@ impl<'a> Run<'a> {
         let message = format!("table {name} is not in this snapshot: {reason}{cause}{next}");
         self.observer.event(Event::Warning { message });
         let missing = MissingTable { table: name.to_owned(), reason, last_in: self.last_in(name) };
+        if self.in_transaction {
+            self.failing.tables.insert(name.to_owned(), missing.clone());
+        }
         self.taken.insert(name.to_owned(), Err(missing));
         Ok(())
     }

@@ -70,6 +70,10 @@ pub const BEGIN: &str = "BEGIN TRANSACTION;";
 /// How many transactions are open: asked after an error, to learn whether the server ended ours.
 pub const OPEN_TRANSACTIONS: &str = "SELECT @@TRANCOUNT AS open_transactions";
 
+/// What follows a statement in the same request where the driver does not insist on the server's word that an answer is
+/// complete: how many rows the statement gave.
+pub const AND_ROW_COUNT: &str = "; SELECT CAST(@@ROWCOUNT AS bigint) AS row_count";
+
 /// Ends what [`BEGIN`] opened.
 pub const COMMIT: &str = "COMMIT TRANSACTION;";
 
@@ -448,6 +452,7 @@ mod tests {
             SNAPSHOT_ISOLATION.to_owned(),
             BEGIN.to_owned(),
             OPEN_TRANSACTIONS.to_owned(),
+            AND_ROW_COUNT.to_owned(),
             COMMIT.to_owned(),
             READ_COMMITTED.to_owned(),
             page(&any, 1, Lower::AfterKey, true),

@@ -294,7 +294,11 @@ impl Reader<'_> {
         let doing = Doing { what: "read table", table: Some(&table.name), rows: before + arrived, patience };
         let error = state.error(&fault, &doing);
         if fault == Fault::BrokenText && self.session.take_raw_text(&table.name) {
-            return if goes_on { Ok(Attempt::Again) } else { Err(error.lost_transaction()) };
+            if goes_on {
+                return Ok(Attempt::Again);
+            }
+            self.session.take_all_raw();
+            return Err(error.lost_transaction());
         }
         if fault.lock_was_in_the_way() && goes_on && pauses.wait().await {
             return Ok(Attempt::Again);

@@ -9,8 +9,8 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use ::tiberius::{ColumnData, Row};
 use arrow::{array::RecordBatch, compute::concat_batches};
-use tiberius::{ColumnData, Row};
 
 use super::{
     connect::{self, Endpoint},
@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     queries,
     read::Pace,
-    rows::{Connection, Question, Rows, Stop, Value, fast::FastClient, tiberius::statement},
+    rows::{Connection, Question, Rows, Stop, Value, fast::FastClient, tiberius},
 };
 use crate::{
     config::{Encryption, RowReader, TillConfig},
@@ -52,11 +52,13 @@ pub(super) struct State {
     /// A statement is under way; still set when its reader went away half-way.
     in_use: bool,
     broken: bool,
+    /// The error that has put the transaction in doubt or ended it, for people.
+    first_error: Option<String>,
 }
 
 impl State {
     const fn new() -> Self {
-        Self { transaction: Transaction::None, in_use: false, broken: false }
+        Self { transaction: Transaction::None, in_use: false, broken: false, first_error: None }
     }
 
     /// A statement is about to be sent.
@@ -74,6 +76,7 @@ impl State {
         self.in_use = false;
         self.broken |= fault.breaks_connection();
         if self.transaction != Transaction::None {
+            self.first_error.get_or_insert_with(|| fault.to_string());
             self.transaction = match self.transaction {
                 Transaction::Open if !fault.ends_transaction() => Transaction::Doubtful,
                 Transaction::Doubtful if !fault.ends_transaction() => Transaction::Doubtful,
@@ -131,6 +134,8 @@ pub(super) struct Session {
     state: State,
     /// Tables that hold text the driver cannot decode: their text is asked for as bytes.
     raw_text: BTreeSet<TableName>,
+    /// All text is asked for as bytes.
+    all_raw: bool,
     pace: Pace,
 }
 
@@ -147,6 +152,7 @@ impl Session {
             connection: Some(connection),
             state: State::new(),
             raw_text: BTreeSet::new(),
+            all_raw: false,
             pace: Pace::new(config.rate_limit),
         };
         Ok((session, at))
@@ -154,10 +160,8 @@ impl Session {
 
     /// The reading session; it connects when it is first needed.
     pub(super) fn reading(config: &TillConfig, at: Endpoint, observer: Option<SharedObserver>) -> Self {
-        // Who checks certificates with an authority of the settings' own is tiberius alone.
-        let own_authority = config.ca_file.is_some() && !config.trust_server_certificate;
         let reader = match config.reader {
-            RowReader::Auto if own_authority && config.encryption != Encryption::Off => RowReader::Tiberius,
+            RowReader::Auto if has_own_authority(config) && config.encryption != Encryption::Off => RowReader::Tiberius,
             reader => reader,
         };
         Self {
@@ -166,6 +170,7 @@ impl Session {
             connection: None,
             state: State::new(),
             raw_text: BTreeSet::new(),
+            all_raw: false,
             pace: Pace::new(config.rate_limit),
         }
     }
@@ -195,12 +200,17 @@ impl Session {
 
     /// Whether the text of a table has to be asked for as bytes.
     pub(super) fn wants_raw_text(&self, table: &TableName) -> bool {
-        self.raw_text.contains(table)
+        self.all_raw || self.raw_text.contains(table)
     }
 
     /// The text of a table has to be asked for as bytes from now on. Returns whether that is news.
     pub(super) fn take_raw_text(&mut self, table: &TableName) -> bool {
         self.raw_text.insert(table.clone())
+    }
+
+    /// All text has to be asked for as bytes from now on: each table that turns out to need it costs a beginning of the run.
+    pub(super) fn take_all_raw(&mut self) {
+        self.all_raw = true;
     }
 
     /// Waits until the settings allow the next page.
@@ -228,11 +238,18 @@ impl Session {
         }
         if self.state.transaction == Transaction::Doubtful {
             self.state.transaction = self.ask_transaction().await;
+            if self.state.transaction == Transaction::Open {
+                self.state.first_error = None;
+            }
         }
         if self.state.transaction == Transaction::Lost {
-            return Err(Error::new(Kind::Source, "the read transaction on the till was lost with an earlier error")
+            let error = Error::new(Kind::Source, "the read transaction on the till was lost with an earlier error")
                 .hint("what was read before and what would be read now are different moments: run again")
-                .lost_transaction());
+                .lost_transaction();
+            return Err(match &self.state.first_error {
+                Some(said) => error.caused_by(said.clone()),
+                None => error,
+            });
         }
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -247,6 +264,11 @@ impl Session {
         };
         if *reader == RowReader::Tiberius {
             return signed_in(&self.config, Some(at)).await.map(|(connection, _)| connection);
+        }
+        if at.encrypted && has_own_authority(&self.config) {
+            let message = "reader = \"fast\" cannot check the till's certificate with a ca_file";
+            return Err(Error::new(Kind::Config, message)
+                .hint("leave reader under [till] at \"auto\", or set it to \"tiberius\""));
         }
         let fault = match fast(&self.config, at).await {
             Ok(connection) => return Ok(connection),
@@ -309,11 +331,7 @@ impl Session {
                 return Err(Error::new(Kind::Bug, format!("cannot {what} on the reading connection")));
             };
             state.started();
-            let outcome = async { statement(text, values).query(client).await?.into_results().await }.await;
-            let first = |results: Vec<Vec<Row>>| results.into_iter().next();
-            // No rows is an answer, but only with columns.
-            let without_columns = || Fault::NotUnderstood("the answer has no columns".to_owned());
-            match outcome.map_err(Fault::from).and_then(|results| first(results).ok_or_else(without_columns)) {
+            match Box::pin(tiberius::ask(client, text, values)).await {
                 Ok(rows) => {
                     state.finished();
                     return Ok(rows);
@@ -411,6 +429,7 @@ impl Session {
             }
         }
         self.state.transaction = Transaction::Open;
+        self.state.first_error = None;
         Ok(true)
     }
 
@@ -466,6 +485,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether certificates are checked with an authority of the settings' own: tiberius alone can.
+fn has_own_authority(config: &TillConfig) -> bool {
+    config.ca_file.is_some() && !config.trust_server_certificate
 }
 
 /// A connection of tiberius with the session's settings, and where it was made: at a known place, or wherever the till is.
@@ -575,7 +599,7 @@ mod tests {
     }
 
     fn open() -> State {
-        State { transaction: Transaction::Open, in_use: false, broken: false }
+        State { transaction: Transaction::Open, ..State::new() }
     }
 
     #[tokio::test]

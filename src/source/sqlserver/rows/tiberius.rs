@@ -1,13 +1,15 @@
 //! Rows through tiberius.
 //!
 //! The driver decodes a row into values of its own first; it breaks the connection on text that is not valid Unicode, which
-//! is then asked for as bytes ([`Question::raw_text`]).
+//! is then asked for as bytes ([`Question::raw_text`]). It also takes an answer for whole whose last packet says that it is
+//! the last, without the server's word that the statement is done; so every statement is followed by the number of its rows
+//! ([`queries::AND_ROW_COUNT`]), which has to be that of the rows that came.
 
 use std::borrow::Cow;
 
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
-use tiberius::{ColumnData, IntoSql, Query, QueryItem, QueryStream};
+use tiberius::{ColumnData, IntoSql, Query, QueryItem, QueryStream, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::Compat;
 
@@ -15,6 +17,7 @@ use super::{Question, Stop, Value};
 use crate::source::sqlserver::{
     columns::BatchWriter,
     fault::Fault,
+    queries,
     types::{Cell, ClockTime},
 };
 
@@ -34,9 +37,9 @@ impl<'a> IntoSql<'a> for &'a Value {
     }
 }
 
-/// A statement with its parameters.
-pub(in crate::source::sqlserver) fn statement<'a>(text: &'a str, values: &'a [Value]) -> Query<'a> {
-    let mut query = Query::new(text);
+/// A statement with its parameters; the number of its rows follows as a second answer.
+fn statement<'a>(text: &str, values: &'a [Value]) -> Query<'a> {
+    let mut query = Query::new(format!("{text}{}", queries::AND_ROW_COUNT));
     for value in values {
         query.bind(value);
     }
@@ -52,6 +55,43 @@ pub(super) async fn batch(client: &mut Client, text: &str) -> Result<(), Fault> 
     Ok(())
 }
 
+/// Sends a statement with a small answer, and returns all its rows.
+///
+/// # Errors
+/// [`Fault`].
+pub(in crate::source::sqlserver) async fn ask(
+    client: &mut Client,
+    text: &str,
+    values: &[Value],
+) -> Result<Vec<Row>, Fault> {
+    let mut results = statement(text, values).query(client).await?.into_results().await?.into_iter();
+    // No rows is an answer, but only with columns.
+    let rows = results.next().ok_or_else(|| Fault::NotUnderstood("the answer has no columns".to_owned()))?;
+    let counts = results.next().unwrap_or_default();
+    let count = match counts.as_slice() {
+        [count] => count.try_get::<i64, _>(0)?,
+        _ => None,
+    };
+    is_whole(rows.len() as u64, count)?;
+    match results.next() {
+        None => Ok(rows),
+        Some(_) => Err(two_answers()),
+    }
+}
+
+fn two_answers() -> Fault {
+    Fault::NotUnderstood("two answers came to one question".to_owned())
+}
+
+/// Whether as many rows came as the server says it sent. Less than its word is a broken connection.
+fn is_whole(arrived: u64, count: Option<i64>) -> Result<(), Fault> {
+    match count {
+        Some(count) if u64::try_from(count) == Ok(arrived) => Ok(()),
+        Some(count) => Err(Fault::Lost(format!("the server sent {count} rows, and {arrived} arrived"))),
+        None => Err(Fault::Lost("the answer ended before the server said that it is complete".to_owned())),
+    }
+}
+
 /// The rows of one statement.
 pub(in crate::source::sqlserver) struct TiberiusRows<'a> {
     stream: QueryStream<'a>,
@@ -60,6 +100,16 @@ pub(in crate::source::sqlserver) struct TiberiusRows<'a> {
     raw: Vec<bool>,
     has_columns: bool,
     arrived: u64,
+    counted: Counted,
+}
+
+/// What the server said of the number of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Not,
+    /// The number comes next.
+    Now,
+    Rows(i64),
 }
 
 impl<'a> TiberiusRows<'a> {
@@ -71,7 +121,7 @@ impl<'a> TiberiusRows<'a> {
         let writer = BatchWriter::new(question.columns)?;
         let raw = question.columns.columns.iter().map(|c| question.raw_text && c.sql_type.is_text()).collect();
         let stream = statement(question.text, question.values).query(client).await.map_err(Fault::from)?;
-        Ok(Self { stream, writer, raw, has_columns: false, arrived: 0 })
+        Ok(Self { stream, writer, raw, has_columns: false, arrived: 0, counted: Counted::Not })
     }
 
     /// See [`super::Rows::next`].
@@ -80,13 +130,25 @@ impl<'a> TiberiusRows<'a> {
             let row = match item {
                 QueryItem::Metadata(metadata) => {
                     if self.has_columns {
-                        return Err(Fault::NotUnderstood("two answers came to one question".to_owned()).into());
+                        if self.counted != Counted::Not {
+                            return Err(two_answers().into());
+                        }
+                        self.counted = Counted::Now;
+                        continue;
                     }
                     self.has_columns = true;
                     self.writer.expect_columns(metadata.columns().len())?;
                     continue;
                 }
-                QueryItem::Row(row) => row,
+                QueryItem::Row(row) if self.counted == Counted::Not => row,
+                QueryItem::Row(row) => {
+                    let count = row.try_get::<i64, _>(0).map_err(Fault::from)?;
+                    self.counted = match (self.counted, count) {
+                        (Counted::Now, Some(count)) => Counted::Rows(count),
+                        _ => return Err(two_answers().into()),
+                    };
+                    continue;
+                }
             };
             let values = row.into_iter();
             self.writer.expect_columns(values.len())?;
@@ -103,6 +165,11 @@ impl<'a> TiberiusRows<'a> {
         if !self.has_columns {
             return Err(Fault::NotUnderstood("the answer has no columns".to_owned()).into());
         }
+        let count = match self.counted {
+            Counted::Rows(count) => Some(count),
+            Counted::Not | Counted::Now => None,
+        };
+        is_whole(self.arrived, count)?;
         if self.writer.rows() == 0 {
             return Ok(None);
         }
