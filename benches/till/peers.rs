@@ -56,7 +56,7 @@ pub(crate) fn others(target: &Target, query: &str, tools: &Path) -> Vec<Peer> {
     }
     let python = tools.join("python/bin/python");
     if python.exists() {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/till/connectorx.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/till/with_connectorx.py");
         let address =
             format!("mssql://{}:{}@{}:{}/{}", target.user, target.password, target.host, target.port, target.database);
         let arguments = vec![script.display().to_string(), address, query.into(), "peer.parquet".into()];
