@@ -275,7 +275,7 @@ fn a_server_that_lacks_functions_answers_the_rest() {
 fn every_question_stands_alone() {
     let site = site(about(About::default()));
     for (text, name) in [
-        ("has_perms_by_name(quotename(s.name)", "reading"),
+        ("has_perms_by_name(n'[' + cast(replace(", "reading"),
         ("is_srvrolemember", "rights"),
         ("is_read_committed_snapshot_on", "consistency"),
         ("used_pages", "size"),

@@ -1,6 +1,6 @@
 //! What `doctor` wants to know of a till: facts, each asked on its own.
 //!
-//! [`reach`] goes the way up to the sign-in; [`examine`] signs in and asks. What the facts mean, and what to do about them, is
+//! [`reach()`] goes the way up to the sign-in; [`examine`] signs in and asks. What the facts mean, and what to do about them, is
 //! the business of `ops::doctor`.
 //!
 //! Promises: only reads, with no more rights than `db_datareader`; a question the server refuses, or does not understand, or

@@ -2,7 +2,7 @@
 //!
 //! What the catalog can tell grew from version to version, and Babelfish has a part of it. So the server is asked first
 //! which columns its own catalog views have ([`VIEWS`]), and the texts below name only those: no text fails because a server
-//! is old. [`columns`], [`KEYS`] and [`FOREIGN_KEYS`] say what a run cannot do without; the others what a restore would like
+//! is old. [`columns`], [`KEYS`] and [`foreign_keys`] say what a run cannot do without; the others what a restore would like
 //! to know.
 //!
 //! Promises: as [`super`]: base tables alone, `sys` spelled in lower case as case-sensitive databases want it, no more

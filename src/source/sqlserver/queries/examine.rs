@@ -83,8 +83,8 @@ pub fn database_rights() -> String {
 /// such a table would seem to be none.
 macro_rules! quoted_name {
     () => {
-        "N'[' + REPLACE(CAST(s.name AS nvarchar(128)), N']', N']]') + N'].[' \
-         + REPLACE(CAST(t.name AS nvarchar(128)), N']', N']]') + N']'"
+        "N'[' + CAST(REPLACE(CAST(s.name AS nvarchar(128)), N']', N']]') AS nvarchar(256)) + N'].[' \
+         + CAST(REPLACE(CAST(t.name AS nvarchar(128)), N']', N']]') AS nvarchar(256)) + N']'"
     };
 }
 

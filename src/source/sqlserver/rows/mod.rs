@@ -1,7 +1,7 @@
 //! The row reader: one statement in, Arrow batches out.
 //!
 //! This is the narrow place where a driver's rows become columns. There are two drivers, behind one [`Connection`]:
-//! [`tiberius`](self::tiberius) and [`fast`]. Nothing beyond this folder and `connect` knows which one is at work.
+//! [`tiberius`] and [`fast`]. Nothing beyond this folder and `connect` knows which one is at work.
 //!
 //! Promises, for both: a reader either gives all rows of its statement, in the order the server sent them, or fails: it says
 //! that the end is reached only after the server said that the answer is complete, and only when there was an answer with
