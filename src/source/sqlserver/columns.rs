@@ -68,7 +68,8 @@ impl BatchWriter {
         Err(Error::new(
             Kind::Source,
             format!("table {}: {} columns were asked for, {came} came", self.table.name, self.columns.len()),
-        ))
+        )
+        .hint("the answer was damaged on its way: run again; if it stays, report it"))
     }
 
     /// Adds the value of one column; every column of a row needs one, then [`BatchWriter::end_row`].
