@@ -8,6 +8,7 @@
 
 pub mod count;
 pub mod fault;
+pub mod throttle;
 pub mod upload;
 pub mod webdav;
 
