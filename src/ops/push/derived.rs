@@ -1,0 +1,42 @@
+//! The derived files of a mirror: the index, which is the witness of the newest snapshot, and the text for people who meet the folder.
+//!
+//! They have fixed names and are replaced (uploaded under a temporary name, then moved). Nothing rests on them, so they may be late: a
+//! push brings them up to date when it is told to, and only where they differ, which one listing tells by their length and one read
+//! by their bytes.
+
+use object_store::{ObjectStoreExt as _, path::Path};
+
+use crate::{
+    archive::{Archive, layout},
+    error::Result,
+    ops::mirror,
+    store::{self, Remote},
+};
+
+/// Replaces what differs, and says what that was.
+///
+/// # Errors
+/// `Store` or `Credentials` when the remote cannot be read or written.
+pub(super) async fn replace(archive: &Archive, remote: &Remote) -> Result<Vec<String>> {
+    let noted = archive.mirrored(&remote.name);
+    let mut now = noted.clone();
+    let mut replaced = Vec::new();
+    for path in [layout::INDEX_FILE, layout::README_FILE] {
+        // Derived: where it is not there, nothing is lost.
+        let Ok(ours) = tokio::fs::read(archive.root().join(path)).await else { continue };
+        let hash = blake3::hash(&ours).to_hex().to_string();
+        if noted.get(path) == Some(&hash) {
+            continue;
+        }
+        if mirror::read(remote, path).await?.is_none_or(|theirs| theirs != ours) {
+            let put = remote.store.put(&Path::from(path), ours.into()).await;
+            put.map_err(|error| store::failure(format!("cannot replace {path} on remote {}", remote.name), error))?;
+            replaced.push(path.to_owned());
+        }
+        now.insert(path.to_owned(), hash);
+    }
+    if now != noted {
+        archive.note_mirrored(&remote.name, &now).await?;
+    }
+    Ok(replaced)
+}
