@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod destinations;
 mod diff;
 mod doctor;
 mod find;

@@ -15,6 +15,7 @@ pub mod forget;
 pub mod init;
 pub mod load;
 pub mod lost;
+mod mirror;
 mod names;
 pub mod nightly;
 pub mod overview;

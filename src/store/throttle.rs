@@ -27,9 +27,9 @@ use object_store::{
 use tokio::{sync::Notify, time::Instant};
 
 /// Longest piece of a body that goes at once.
-const LONGEST_PIECE: u64 = 64 * 1024;
+const LONGEST_PIECE: usize = 64 * 1024;
 /// Shortest piece, however low the limit is.
-const SHORTEST_PIECE: u64 = 512;
+const SHORTEST_PIECE: usize = 512;
 /// Nobody sleeps longer than this without looking again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
@@ -51,13 +51,13 @@ struct Balance {
 impl Throttle {
     /// A throttle with that limit, in bytes a second; 0 is none.
     #[must_use]
-    pub fn new(bytes_per_second: u64) -> Arc<Self> {
-        Arc::new(Self { rate: AtomicU64::new(bytes_per_second), ..Self::default() })
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self { rate: AtomicU64::new(bytes_per_second), ..Self::default() }
     }
 
     /// The present limit, in bytes a second; 0 is none.
     #[must_use]
-    pub fn limit(&self) -> u64 {
+    pub fn get(&self) -> u64 {
         self.rate.load(Ordering::Acquire)
     }
 
@@ -70,22 +70,27 @@ impl Throttle {
         }
     }
 
-    /// How many bytes of a body should go at once: an eighth of a second's, within bounds.
+    /// The longest piece of a body that should go at once: an eighth of a second's bytes, at most `most`.
     #[must_use]
-    pub fn piece(&self) -> usize {
-        let piece = match self.limit() {
-            0 => LONGEST_PIECE,
-            rate => (rate / 8).clamp(SHORTEST_PIECE, LONGEST_PIECE),
-        };
-        usize::try_from(piece).unwrap_or(usize::MAX)
+    pub fn piece(&self, most: usize) -> usize {
+        match self.get() {
+            0 => most,
+            rate => usize::try_from(rate / 8).unwrap_or(most).max(SHORTEST_PIECE).min(most),
+        }
+    }
+
+    /// Takes so many bytes, and says how long to wait before the next ones.
+    #[must_use]
+    pub fn reserve(&self, bytes: u64) -> Duration {
+        self.take(bytes, true).unwrap_or_default()
     }
 
     /// Waits until so many bytes may be sent.
-    pub async fn take(&self, bytes: u64) {
+    pub async fn wait(&self, bytes: u64) {
         loop {
             // Before the limit is looked at: a change in between wakes.
             let changed = self.changed.notified();
-            let Some(wait) = self.take_now(bytes) else { return };
+            let Some(wait) = self.take(bytes, false) else { return };
             tokio::select! {
                 () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
                 () = changed => {}
@@ -93,10 +98,11 @@ impl Throttle {
         }
     }
 
-    /// Takes the bytes, or says how long to wait before asking again.
+    /// Takes the bytes when the balance allows it, or `anyway`. Says how long it takes to fill again, when it is below zero and the bytes
+    /// were not taken or taken anyway.
     #[allow(clippy::cast_precision_loss, reason = "rates and lengths are far below 2^52")]
-    fn take_now(&self, bytes: u64) -> Option<Duration> {
-        let rate = self.limit() as f64;
+    fn take(&self, bytes: u64, anyway: bool) -> Option<Duration> {
+        let rate = self.get() as f64;
         if rate == 0.0 {
             return None;
         }
@@ -106,14 +112,15 @@ impl Throttle {
         let passed = now.saturating_duration_since(balance.at).as_secs_f64();
         balance.bytes = (balance.bytes + passed * rate).min(rate / 4.0);
         balance.at = now;
-        let wait = if balance.bytes >= 0.0 {
+        let may_go = balance.bytes >= 0.0;
+        if may_go || anyway {
             balance.bytes -= bytes as f64;
-            None
-        } else {
-            Some(Duration::from_secs_f64((-balance.bytes / rate).max(0.001)))
-        };
+        }
         *kept = Some(balance);
-        wait
+        let has_waited = may_go && !anyway;
+        // Durations end somewhere; nobody waits for years.
+        let wait = || Duration::from_secs_f64((-balance.bytes / rate).clamp(0.0, 1e9)).max(Duration::from_millis(1));
+        (!has_waited && balance.bytes < 0.0).then(wait)
     }
 }
 
@@ -131,10 +138,10 @@ impl Throttled {
         Self { inner, throttle }
     }
 
-    async fn take(&self, mut bytes: u64) {
+    async fn wait(&self, mut bytes: u64) {
         while bytes > 0 {
-            let piece = bytes.min(self.throttle.piece() as u64);
-            self.throttle.take(piece).await;
+            let piece = bytes.min(self.throttle.piece(LONGEST_PIECE) as u64);
+            self.throttle.wait(piece).await;
             bytes -= piece;
         }
     }
@@ -150,7 +157,7 @@ impl fmt::Display for Throttled {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for Throttled {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.take(payload.content_length() as u64).await;
+        self.wait(payload.content_length() as u64).await;
         self.inner.put_opts(location, payload, opts).await
     }
 
@@ -205,7 +212,7 @@ impl MultipartUpload for Parts {
         let (throttle, bytes) = (Arc::clone(&self.throttle), data.content_length() as u64);
         let part = self.inner.put_part(data);
         Box::pin(async move {
-            throttle.take(bytes).await;
+            throttle.wait(bytes).await;
             part.await
         })
     }
@@ -227,13 +234,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn everybody_together_keeps_to_the_limit() {
-        let throttle = Throttle::new(1000);
+        let throttle = Arc::new(Throttle::new(1000));
         let started = Instant::now();
         let senders = (0..4).map(|_| {
             let throttle = Arc::clone(&throttle);
             tokio::spawn(async move {
                 for _ in 0..25 {
-                    throttle.take(100).await;
+                    throttle.wait(100).await;
                 }
             })
         });
@@ -245,50 +252,61 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_new_limit_holds_for_those_who_wait_already() {
-        let throttle = Throttle::new(10);
+        let throttle = Arc::new(Throttle::new(10));
         let started = Instant::now();
-        throttle.take(100_000).await;
+        throttle.wait(100_000).await;
         let waiting = tokio::spawn({
             let throttle = Arc::clone(&throttle);
-            async move { throttle.take(1).await }
+            async move { throttle.wait(1).await }
         });
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert!(!waiting.is_finished());
         throttle.set(1_000_000);
         waiting.await.unwrap();
         assert!(started.elapsed() < Duration::from_secs(61));
-        assert_eq!(throttle.limit(), 1_000_000);
+        assert_eq!(throttle.get(), 1_000_000);
 
         throttle.set(0);
         let started = Instant::now();
-        throttle.take(u64::MAX).await;
-        throttle.take(1).await;
+        throttle.wait(u64::MAX).await;
+        throttle.wait(1).await;
         assert_eq!(started.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn idle_time_is_not_saved_up() {
-        let throttle = Throttle::new(1000);
-        throttle.take(1).await;
+        let throttle = Arc::new(Throttle::new(1000));
+        throttle.wait(1).await;
         tokio::time::sleep(Duration::from_secs(3600)).await;
         let started = Instant::now();
         for _ in 0..20 {
-            throttle.take(100).await;
+            throttle.wait(100).await;
         }
         assert!(started.elapsed() >= Duration::from_millis(1500), "{:?}", started.elapsed());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn reservations_add_up() {
+        let throttle = Throttle::new(1000);
+        assert_eq!(throttle.reserve(500), Duration::from_millis(500));
+        assert_eq!(throttle.reserve(500), Duration::from_secs(1), "side by side they share the rate");
+        throttle.set(0);
+        assert_eq!(throttle.reserve(1 << 40), Duration::ZERO);
+        throttle.set(100);
+        assert_eq!(throttle.reserve(100), Duration::from_secs(1), "an old debt is not kept");
+    }
+
     #[test]
     fn pieces_are_small_where_the_limit_is_low() {
-        assert_eq!(Throttle::new(0).piece(), 65_536);
-        assert_eq!(Throttle::new(1 << 30).piece(), 65_536);
-        assert_eq!(Throttle::new(80_000).piece(), 10_000);
-        assert_eq!(Throttle::new(1).piece(), 512);
+        assert_eq!(Throttle::new(0).piece(65_536), 65_536);
+        assert_eq!(Throttle::new(1 << 30).piece(65_536), 65_536);
+        assert_eq!(Throttle::new(80_000).piece(65_536), 10_000);
+        assert_eq!(Throttle::new(1).piece(65_536), 512);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_throttled_store_holds_uploads_back_and_nothing_else() {
-        let store = Throttled::new(Arc::new(InMemory::new()), Throttle::new(1000));
+        let store = Throttled::new(Arc::new(InMemory::new()), Arc::new(Throttle::new(1000)));
         let started = Instant::now();
         store.put(&Path::from("a"), vec![0; 5000].into()).await.unwrap();
         let seconds = started.elapsed().as_secs_f64();

@@ -23,7 +23,7 @@ use serde::Serialize;
 
 pub(in crate::ops) use act::whole_file;
 pub use plan::{PushPlan, PushStep, Verified, plan_push};
-pub use several::{PushReport, push_each, worst};
+pub use several::{Destinations, PushFailure, PushReport, push_each, worst};
 pub use verify::holds_folder;
 
 use act::Push;
@@ -79,6 +79,25 @@ pub struct PushOutcome {
     pub remote: String,
 }
 
+impl PushOutcome {
+    /// Nothing was done yet.
+    fn of(remote: &str) -> Self {
+        Self {
+            uploaded: 0,
+            bytes: 0,
+            requests: 0,
+            backlog: 0,
+            backlog_bytes: 0,
+            derived: Vec::new(),
+            lost: Vec::new(),
+            verified: None,
+            objects: None,
+            seconds: 0.0,
+            remote: remote.to_owned(),
+        }
+    }
+}
+
 /// One object of a backlog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToUpload {
@@ -131,19 +150,7 @@ async fn push_so_far(
     observer: &SharedObserver,
 ) -> (PushOutcome, Result<()>) {
     let (started, requests) = (Instant::now(), remote.requests.total());
-    let mut outcome = PushOutcome {
-        uploaded: 0,
-        bytes: 0,
-        requests: 0,
-        backlog: 0,
-        backlog_bytes: 0,
-        derived: Vec::new(),
-        lost: Vec::new(),
-        verified: None,
-        objects: None,
-        seconds: 0.0,
-        remote: remote.name.clone(),
-    };
+    let mut outcome = PushOutcome::of(&remote.name);
     let result = push_into(archive, remote, options, &mut outcome, observer).await;
     outcome.requests = remote.requests.total() - requests;
     outcome.seconds = started.elapsed().as_secs_f64();
@@ -176,7 +183,8 @@ async fn push_into(
     (outcome.backlog, outcome.backlog_bytes) = run.left();
     result.map_err(|error| left_over(&plan, outcome.backlog, error))?;
     if options.derived && !options.dry_run {
-        outcome.derived = derived::replace(archive, remote).await?;
+        let is_known = plan.header.is_none() && plan.lost.is_empty();
+        outcome.derived = derived::replace(archive, remote, is_known).await?;
     }
     Ok(())
 }
