@@ -8,6 +8,9 @@
 
 pub mod count;
 pub mod fault;
+mod folder;
+mod http;
+mod s3;
 pub mod upload;
 pub mod webdav;
 
@@ -19,7 +22,7 @@ use std::sync::Arc;
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
-    config::RemoteConfig,
+    config::{RemoteConfig, RemoteKind},
     error::{Error, Kind, Result},
 };
 use count::Requests;
@@ -41,18 +44,25 @@ pub struct Remote {
 /// Opens a remote. Nothing is sent yet.
 ///
 /// # Errors
-/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
+/// `Config` for a URL that is not http(s), or a certificate file that cannot be read; `Store` for a folder that is not there.
 pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
-    let store = WebDav::new(&WebDavSettings {
-        url: config.url.clone(),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        ca_file: config.ca_file.clone(),
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })?;
-    let requests = store.requests();
-    Ok(Remote { name: config.name.clone(), store: Arc::new(store), requests, connections: config.connections.max(1) })
+    let (store, requests): (Arc<dyn ObjectStore>, Arc<Requests>) = match &config.kind {
+        RemoteKind::WebDav { url, username, password, ca_file } => {
+            let store = WebDav::new(&WebDavSettings {
+                url: url.clone(),
+                username: username.clone(),
+                password: password.clone(),
+                ca_file: ca_file.clone(),
+                retry: Retry::default(),
+                timeouts: Timeouts::default(),
+            })?;
+            let requests = store.requests();
+            (Arc::new(store), requests)
+        }
+        RemoteKind::S3 { .. } => s3::open(&config.name, &config.kind)?,
+        RemoteKind::Folder { path } => folder::open(&config.name, path)?,
+    };
+    Ok(Remote { name: config.name.clone(), store, requests, connections: config.connections.max(1) })
 }
 
 /// How many snapshots a remote holds: one request, and a proof that it can be read.
