@@ -54,3 +54,12 @@ pub(crate) fn is_loopback(base: &Url) -> bool {
         None => false,
     }
 }
+
+/// Takes everything out of a URL that may be secret: credentials, query, fragment.
+pub(crate) fn strip(url: &mut Url) {
+    // Both fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+}

@@ -334,7 +334,7 @@ impl Client {
     /// A redirect's target without credentials, query and fragment.
     fn shown_target(&self, target: &str) -> String {
         let Ok(mut url) = self.base.join(target) else { return "an address that is no URL".to_owned() };
-        strip(&mut url);
+        http::strip(&mut url);
         url.to_string()
     }
 
@@ -375,18 +375,10 @@ fn is_html(answer: &Response) -> bool {
     content_type(answer).contains("html")
 }
 
-fn strip(url: &mut Url) {
-    // Both fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-}
-
 /// The base URL: http or https, a folder, no credentials, no query.
 fn clean_base(url: &Url) -> Result<Url> {
     let mut base = url.clone();
-    strip(&mut base);
+    http::strip(&mut base);
     if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
         return Err(Error::new(Kind::Config, format!("the remote's url {base} is not an http or https address"))
             .hint("for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER"));
