@@ -10,7 +10,8 @@ use super::{
     forget::{Choice, ForgetOptions, ForgetOutcome, forget},
     load::{self, LoadOutcome},
     policy::Lifted,
-    push::{self, PushOptions, PushOutcome},
+    check::Part,
+    push::{Destinations, PushOptions, PushReport, push_each},
     snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
 };
 use crate::{
@@ -29,9 +30,9 @@ pub const NIGHTLY: &str = "nightly";
 pub struct RunOutcome {
     /// The archive's part.
     pub snapshot: SnapshotOutcome,
-    /// One per remote that was pushed to.
+    /// One per remote that was pushed to, or was to be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub push: Vec<PushOutcome>,
+    pub push: Vec<PushReport>,
     /// The replica's part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadOutcome>,

@@ -11,15 +11,16 @@ use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     count::{Counted, Requests},
-    failure,
+    failure, folder,
     profile::{Profile, ServerKind},
     proof::{Expected, Proof, Quota, ReadBack, Sha256, Trash, read_back},
+    s3,
     throttle::Throttle,
     upload::{self, Stored},
     webdav::{self, Retry, Timeouts, WebDav, WebDavSettings},
 };
 use crate::{
-    config::RemoteConfig,
+    config::{RemoteConfig, RemoteKind},
     error::{Error, Kind, Result},
 };
 
@@ -236,17 +237,30 @@ pub fn is_about_one_object(error: &Error) -> bool {
 /// parts are under way. It may be deleted at any time.
 ///
 /// # Errors
-/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
+/// `Config` for a URL that is not http(s), or a certificate file that cannot be read; `Store` for a folder that is not there.
 pub fn open_remote(config: &RemoteConfig, _cache: &FilePath) -> Result<Remote> {
-    let store = WebDav::new(&WebDavSettings {
-        url: config.url.clone(),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        ca_file: config.ca_file.clone(),
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })?;
-    Ok(Remote::webdav(&config.name, store).with_connections(config.connections))
+    let other = |(store, requests): (Arc<dyn ObjectStore>, Arc<Requests>), kind| Remote {
+        store: Arc::clone(&store),
+        requests,
+        ..Remote::over(&config.name, store, kind)
+    };
+    let remote = match &config.kind {
+        RemoteKind::WebDav { url, username, password, ca_file } => {
+            let store = WebDav::new(&WebDavSettings {
+                url: url.clone(),
+                username: username.clone(),
+                password: password.clone(),
+                ca_file: ca_file.clone(),
+                retry: Retry::default(),
+                timeouts: Timeouts::default(),
+            })?;
+            Remote::webdav(&config.name, store)
+        }
+        RemoteKind::S3 { .. } => other(s3::open(&config.name, &config.kind)?, ServerKind::S3),
+        RemoteKind::Folder { path } => other(folder::open(&config.name, path)?, ServerKind::Folder),
+    };
+    remote.throttle.set(config.rate_limit);
+    Ok(remote.with_connections(config.connections))
 }
 
 #[cfg(test)]

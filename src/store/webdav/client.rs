@@ -9,7 +9,7 @@ use std::{
     fmt,
     pin::pin,
     sync::{
-        Arc, Once, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -32,8 +32,8 @@ use super::{
     problem::{self, Code, Problem},
 };
 use crate::{
-    error::{Error, Kind, OrFail, Result},
-    store::count::Requests,
+    error::{Error, Kind, Result},
+    store::{count::Requests, http},
 };
 
 /// Everything but unreserved characters is encoded (RFC 3986 §2.3).
@@ -156,7 +156,7 @@ impl Client {
         let base_segments = listing::href_segments(base.path())
             .ok_or_else(|| Error::new(Kind::Config, format!("the remote's url {base} has a path that is not UTF-8")))?;
         Ok(Self {
-            http: build_http(&base, settings)?,
+            http: http::client(&base, settings.ca_file, settings.timeouts.connect)?,
             base,
             base_segments,
             username: settings.username.to_owned(),
@@ -334,7 +334,7 @@ impl Client {
     /// A redirect's target without credentials, query and fragment.
     fn shown_target(&self, target: &str) -> String {
         let Ok(mut url) = self.base.join(target) else { return "an address that is no URL".to_owned() };
-        strip(&mut url);
+        http::strip(&mut url);
         url.to_string()
     }
 
@@ -375,18 +375,10 @@ fn is_html(answer: &Response) -> bool {
     content_type(answer).contains("html")
 }
 
-fn strip(url: &mut Url) {
-    // Both fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-}
-
 /// The base URL: http or https, a folder, no credentials, no query.
 fn clean_base(url: &Url) -> Result<Url> {
     let mut base = url.clone();
-    strip(&mut base);
+    http::strip(&mut base);
     if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
         return Err(Error::new(Kind::Config, format!("the remote's url {base} is not an http or https address"))
             .hint("for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER"));
@@ -396,43 +388,6 @@ fn clean_base(url: &Url) -> Result<Url> {
         base.set_path(&path);
     }
     Ok(base)
-}
-
-fn is_loopback(base: &Url) -> bool {
-    match base.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn build_http(base: &Url, settings: &ClientSettings<'_>) -> Result<reqwest::Client> {
-    static PROVIDER: Once = Once::new();
-    // An error means that the program has chosen its provider already.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("tillvault/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .gzip(true)
-        .connect_timeout(settings.timeouts.connect)
-        // Apache closes idle connections after 5 s; ours must be gone before.
-        .pool_idle_timeout(Duration::from_secs(4));
-    if is_loopback(base) {
-        // A proxy could not reach this machine's own server.
-        builder = builder.no_proxy();
-    }
-    if base.scheme() == "http" {
-        // Plain http needs no certificates, and the machine may have none.
-        builder = builder.tls_certs_only([]);
-    } else if let Some(file) = settings.ca_file {
-        let bad = || format!("cannot read the certificates in {}", file.display());
-        let pem = std::fs::read(file).or_fail(Kind::Config, bad)?;
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?);
-    }
-    builder.build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ use url::Url;
 
 pub use client::{Retry, Timeouts};
 pub use multipart::LARGEST;
-pub(crate) use problem::{Code, Problem};
+pub(crate) use problem::{Code, Problem, from_status};
 
 use super::count::Requests;
 use client::{Client, ClientSettings};
