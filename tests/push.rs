@@ -201,7 +201,7 @@ async fn the_first_push_mirrors_everything_and_the_second_costs_two_requests() {
     snapshot(&site.archive, &[("Orders", 9_000), ("Tickets", 700)]).await;
     snapshot(&site.archive, &[("Orders", 9_100), ("Tickets", 700)]).await;
 
-    let plan = plan_push(&site.archive, &site.remote()).await.unwrap();
+    let plan = plan_push(&site.archive, &site.remote(), &PushOptions::default()).await.unwrap();
     let first = site.push().await.unwrap();
     assert_eq!((first.uploaded, first.bytes, first.backlog), (plan.count(), plan.bytes(), 0));
     assert_eq!(first.requests, site.server.requests().len() as u64 - 2, "two were the plan's");
@@ -270,8 +270,11 @@ async fn records_of_the_journal_are_mirrored_after_the_snapshots() {
 async fn a_dry_run_sends_nothing_and_tells_the_backlog() {
     let site = Site::new().await;
     snapshot(&site.archive, &[("Orders", 600)]).await;
-    let outcome = push(&site.archive, &site.remote(), &PushOptions { dry_run: true }, &silent()).await.unwrap();
-    let plan = plan_push(&site.archive, &site.remote()).await.unwrap();
+    let outcome =
+        push(&site.archive, &site.remote(), &PushOptions { dry_run: true, ..PushOptions::default() }, &silent())
+            .await
+            .unwrap();
+    let plan = plan_push(&site.archive, &site.remote(), &PushOptions::default()).await.unwrap();
     assert_eq!((outcome.uploaded, outcome.bytes, outcome.backlog), (0, 0, plan.count()));
     assert!(plan.to_string().contains("snapshots/000001.json.zst"), "{plan}");
     assert!(files(&site.mirror).is_empty());

@@ -105,8 +105,7 @@ fn text(outcome: &PushOutcome) -> String {
             0 => format!("{name}: holds everything ({}{verified})\n", counted(outcome.requests, "request")),
             count => {
                 let bytes = human_bytes(outcome.backlog_bytes);
-                let mut text =
-                    format!("{name}: would upload {}, {bytes}{verified}\n", counted(count as u64, "object"));
+                let mut text = format!("{name}: would upload {}, {bytes}{verified}\n", counted(count as u64, "object"));
                 for object in objects.iter().take(OBJECTS_SHOWN) {
                     let _ = writeln!(text, "  {} ({})", object.path, human_bytes(object.bytes));
                 }

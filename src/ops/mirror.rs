@@ -150,7 +150,11 @@ pub(super) fn something_else(remote: &Remote, path: &str) -> Error {
 pub(super) fn whose_snapshots(remote: &Remote) -> Error {
     Error::new(
         Kind::Refused,
-        format!("remote {} holds snapshots, but no {}: it cannot be told whose they are", remote.name, layout::HEADER_FILE),
+        format!(
+            "remote {} holds snapshots, but no {}: it cannot be told whose they are",
+            remote.name,
+            layout::HEADER_FILE
+        ),
     )
     .hint("name another folder in the remote's url, or put the file back")
 }

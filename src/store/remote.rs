@@ -225,7 +225,8 @@ pub fn is_about_one_object(error: &Error) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if let Some(problem) = inner.downcast_ref::<webdav::Problem>() {
-            let codes = [C::Locked, C::TooLarge, C::Server, C::Broken, C::TimedOut, C::Mismatch, C::Conflict, C::Unexpected];
+            let codes =
+                [C::Locked, C::TooLarge, C::Server, C::Broken, C::TimedOut, C::Mismatch, C::Conflict, C::Unexpected];
             return codes.contains(&problem.code());
         }
         cause = inner.source();

@@ -104,7 +104,8 @@ impl<'a> Push<'a> {
         self.upload_all(&plan.refill.iter().collect::<Vec<_>>()).await?;
         let mut steps_left = plan.steps.clone();
         while let Some(step) = steps_left.pop_front() {
-            if self.upload_all(&step.chunks.iter().collect::<Vec<_>>()).await? && self.upload_all(&[&step.file]).await? {
+            if self.upload_all(&step.chunks.iter().collect::<Vec<_>>()).await? && self.upload_all(&[&step.file]).await?
+            {
                 there.push(step.snapshot);
                 continue;
             }

@@ -189,6 +189,15 @@ async fn push_into(
     Ok(())
 }
 
+/// Brings the derived files of a remote up to date that a push has just reached, and says which were replaced.
+///
+/// # Errors
+/// `Busy` when a push is under way; `Store` or `Credentials` when the remote cannot be read or written.
+pub async fn refresh_derived(archive: &Archive, remote: &Remote) -> Result<Vec<String>> {
+    let _lock = archive.lock_push()?;
+    derived::replace(archive, remote, true).await
+}
+
 /// What a person should know before anything is sent.
 fn warn(plan: &PushPlan, observer: &SharedObserver) {
     let warn = |message: String| observer.event(Event::Warning { message });
@@ -207,7 +216,9 @@ fn warn(plan: &PushPlan, observer: &SharedObserver) {
     }
     if let Some(verified) = plan.verified.as_ref().filter(|verified| verified.missing > 0) {
         let count = verified.missing;
-        warn(format!("remote {remote} has lost or cut {count} chunks of the snapshots it holds: they are uploaded again"));
+        warn(format!(
+            "remote {remote} has lost or cut {count} chunks of the snapshots it holds: they are uploaded again"
+        ));
     }
 }
 

@@ -250,7 +250,8 @@ async fn check_same(archive: &Archive, remote: &Remote, number: u64, note: Optio
         return Ok(());
     }
     // A damaged one of ours says nothing of theirs.
-    if unless_damaged(archive.snapshot(number))?.is_none() || mirror::read(remote, &path).await?.as_ref() == Some(&ours) {
+    if unless_damaged(archive.snapshot(number))?.is_none() || mirror::read(remote, &path).await?.as_ref() == Some(&ours)
+    {
         return Ok(());
     }
     Err(mirror::something_else(remote, &path))
