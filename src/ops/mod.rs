@@ -22,6 +22,7 @@ pub mod overview;
 pub mod policy;
 pub mod prune;
 pub mod prune_remote;
+pub mod pull;
 pub mod push;
 pub mod query;
 pub mod report;
