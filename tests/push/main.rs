@@ -1,0 +1,10 @@
+//! `push`, `pull`, and what check and prune do to remotes: from real archives, to a WebDAV server or a folder.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod checks;
+mod keeps;
+mod prunes;
+mod pulls;
+mod site;
+mod upload;
