@@ -11,60 +11,22 @@ pub mod fault;
 mod folder;
 mod http;
 pub mod nextcloud;
+pub mod profile;
+pub mod proof;
+mod remote;
 mod s3;
+pub mod throttle;
 pub mod upload;
 pub mod webdav;
 
 #[cfg(test)]
 mod conformance;
 
-use std::sync::Arc;
+use object_store::path::Path;
 
-use object_store::{ObjectStore, path::Path};
+pub use remote::{Remote, is_full, is_taken, open_remote};
 
-use crate::{
-    config::{RemoteConfig, RemoteKind},
-    error::{Error, Kind, Result},
-};
-use count::Requests;
-use webdav::{Retry, Timeouts, WebDav, WebDavSettings};
-
-/// A store with a name, as operations take it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    /// Name in messages.
-    pub name: String,
-    /// The store.
-    pub store: Arc<dyn ObjectStore>,
-    /// Requests sent to it so far.
-    pub requests: Arc<Requests>,
-    /// Uploads under way at once, at least 1.
-    pub connections: usize,
-}
-
-/// Opens a remote. Nothing is sent yet.
-///
-/// # Errors
-/// `Config` for a URL that is not http(s), or a certificate file that cannot be read; `Store` for a folder that is not there.
-pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
-    let (store, requests): (Arc<dyn ObjectStore>, Arc<Requests>) = match &config.kind {
-        RemoteKind::WebDav { url, username, password, ca_file } => {
-            let store = WebDav::new(&WebDavSettings {
-                url: url.clone(),
-                username: username.clone(),
-                password: password.clone(),
-                ca_file: ca_file.clone(),
-                retry: Retry::default(),
-                timeouts: Timeouts::default(),
-            })?;
-            let requests = store.requests();
-            (Arc::new(store), requests)
-        }
-        RemoteKind::S3 { .. } => s3::open(&config.name, &config.kind)?,
-        RemoteKind::Folder { path } => folder::open(&config.name, path)?,
-    };
-    Ok(Remote { name: config.name.clone(), store, requests, connections: config.connections.max(1) })
-}
+use crate::error::{Error, Kind, Result};
 
 /// How many snapshots a remote holds: one request, and a proof that it can be read.
 ///
