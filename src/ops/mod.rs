@@ -22,6 +22,7 @@ pub mod policy;
 pub mod prune;
 pub mod push;
 pub mod query;
+pub mod remote;
 pub mod report;
 pub mod snapshot;
 pub mod stats;
