@@ -352,6 +352,13 @@ impl Session {
             return Ok(());
         }
         self.refuse_repeated(plan)?;
+        let mut keeping = if fault.is_none() { self.keeping(plan) } else { None };
+        if let Some(wanted) = &keeping
+            && let Some(rows) = self.send_kept(wanted, response)?
+        {
+            self.counted(rows, response);
+            return Ok(());
+        }
         let connection = &self.connection;
         let failed = |error: &duckdb::Error| SqlError::of_engine(error);
         let mut statement = connection.prepare(&plan.sql).map_err(|error| failed(&error))?;
@@ -363,6 +370,8 @@ impl Session {
         value::column_metadata(&mut metadata, &plan.columns, self.shared.collation)?;
         response.flush_done(true);
         response.out.body.extend_from_slice(&metadata);
+        let mut keep = |tokens: &[u8]| keeping.iter_mut().for_each(|keeping| keeping.put(tokens));
+        keep(&metadata);
         let mut rows = 0u64;
         loop {
             let batch = match statement.step() {
@@ -379,6 +388,7 @@ impl Session {
                     response.out.body.truncate(before);
                     return Err(error.into());
                 }
+                keep(&response.out.body[before..]);
                 rows += 1;
                 if rows.is_multiple_of(64) {
                     response.out.pump()?;
@@ -393,6 +403,9 @@ impl Session {
             Some(Fault::DropAfter(_) | Fault::DropInside(_)) => return Err(response.out.cut().into()),
             Some(Fault::ErrorAfter(_, number, message)) => return Err(SqlError::new(number, 16, message).into()),
             _ => {}
+        }
+        if let Some(keeping) = keeping {
+            self.shared.kept.keep(keeping, rows);
         }
         self.counted(rows, response);
         Ok(())
