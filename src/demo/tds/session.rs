@@ -334,7 +334,7 @@ impl Session {
         self.shared.faults.note_statement(text);
         let reads_data = !plan.tables.is_empty();
         if reads_data {
-            self.enter_snapshot()?;
+            self.enter_snapshot(plan)?;
         }
         let fault = self.shared.faults.at_query(&plan.tables, text);
         match &fault {
