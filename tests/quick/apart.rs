@@ -79,7 +79,8 @@ async fn they_are_read_after_the_transaction_and_the_snapshot_says_so() {
     let server = till(true).await;
     let folder = tempfile::tempdir().unwrap();
     let archive = archive(folder.path());
-    for (quick, rows) in [(false, 2_800), (true, 2_800), (true, 0)] {
+    // Sums of those that are read apart show whether they stayed still, so they are known at once.
+    for (quick, rows) in [(false, 2_800), (true, 1_400), (true, 0)] {
         let (taken, said) = take(&server, &archive, quick).await;
         assert_eq!((taken.missing.len(), taken.rows, taken.rows_read), (0, 2_800, rows), "{:?}", taken.missing);
         assert_eq!(taken.consistency, Consistency::Snapshot);

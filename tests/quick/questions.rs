@@ -5,7 +5,7 @@ use std::time::Instant;
 use secrecy::SecretString;
 use tillvault::{
     archive::Archive,
-    config::TillConfig,
+    config::{RowReader, TillConfig},
     demo::{DemoTill, EngineOptions, TillOptions},
     observe::silent,
     ops::snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
@@ -22,6 +22,8 @@ async fn till(allow_snapshot_isolation: bool) -> (DemoTill, TillConfig) {
         port: till.port(),
         username: "tillvault".into(),
         password: SecretString::from("demo"),
+        // One request for each question.
+        reader: RowReader::Fast,
         ..served::config(till.server())
     };
     (till, config)
@@ -47,7 +49,8 @@ async fn a_quick_snapshot_of_an_unchanged_till_asks_no_more_than_it_must() {
         let asked = till.faults().take_statements();
         let sums = asked.iter().filter(|text| text.contains("AS long_rows")).count();
         assert_eq!(sums, a_table * taken.tables.len());
-        assert!(asked.len() - sums <= 16, "{}: {asked:#?}", asked.len() - sums);
+        let others: Vec<&String> = asked.iter().filter(|text| !text.contains("AS long_rows")).collect();
+        assert!(others.len() <= 16, "{}: {others:#?}", others.len());
     }
 }
 
@@ -68,8 +71,8 @@ async fn a_frozen_till_computes_the_sums_of_its_rows_once() {
         ready.push((till.server().prepared_answers() - before, started.elapsed()));
     }
     println!("answers that were ready, and the wall: {ready:?}");
-    // All but what the first time had to compute: every sum, and the catalog.
-    assert!(ready[0].0 < 4 && ready[1].0 > thawed.tables.len() as u64 && ready[2].0 == ready[1].0, "{ready:?}");
+    // What the first run had to be computed for, every sum and the catalog, is there for the second.
+    assert!(ready[1].0 >= ready[0].0 + thawed.tables.len() as u64 && ready[2].0 == ready[1].0, "{ready:?}");
     // What changes is seen.
     till.trade().trade_day().unwrap();
     till.engine().freeze();
