@@ -18,7 +18,7 @@ use tillvault::{
         journal::Tagging,
         snapshot::{Consistency, FORMAT, Snapshot, SnapshotKind, SourceInfo},
     },
-    config::RemoteConfig,
+    config::{RemoteConfig, RemoteKind},
     demo::webdav::{Action, Fault, WebDavOptions, WebDavServer},
     error::{Error, Kind, Result},
     model::table::{Column, Table, TableName},
@@ -112,10 +112,13 @@ impl Site {
         let server = WebDavServer::start(options).await.unwrap();
         let config = RemoteConfig {
             name: "nextcloud".into(),
-            url: server.url().join("till").unwrap(),
-            username: "kitchen".into(),
-            password: SecretString::from("app-password"),
-            ca_file: None,
+            kind: RemoteKind::WebDav {
+                url: server.url().join("till").unwrap(),
+                username: "kitchen".into(),
+                password: SecretString::from("app-password"),
+                ca_file: None,
+            },
+            rate_limit: 0,
             connections: 4,
         };
         Self { _folder: folder, archive, server, mirror: served.join("till"), config }
@@ -124,9 +127,9 @@ impl Site {
     /// The remote with pauses short enough for tests.
     fn remote(&self) -> Remote {
         let store = WebDav::new(&WebDavSettings {
-            url: self.config.url.clone(),
-            username: self.config.username.clone(),
-            password: self.config.password.clone(),
+            url: self.server.url().join("till").unwrap(),
+            username: "kitchen".into(),
+            password: SecretString::from("app-password"),
             ca_file: None,
             retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
             timeouts: Timeouts::default(),
@@ -340,7 +343,9 @@ async fn uploads_that_were_cut_off_are_told_from_whole_ones_at_the_next_push() {
         assert_eq!(files(&site.mirror).iter().filter(|name| cut(name)).count(), 1, "one half object was left");
 
         site.server = restart(&site).await;
-        site.config.url = site.server.url().join("till").unwrap();
+        if let RemoteKind::WebDav { url, .. } = &mut site.config.kind {
+            *url = site.server.url().join("till").unwrap();
+        }
         assert_eq!(site.push().await.unwrap().backlog, 0);
         site.assert_mirrored();
     }
@@ -371,7 +376,10 @@ async fn chunks_of_an_interrupted_push_are_not_sent_again() {
 async fn a_wrong_password_is_one_failed_login_and_exit_code_12() {
     let site = Site::new().await;
     snapshot(&site.archive, &[("Orders", 600)]).await;
-    let config = RemoteConfig { password: SecretString::from("wrong-horse"), ..site.config.clone() };
+    let mut config = site.config.clone();
+    if let RemoteKind::WebDav { password, .. } = &mut config.kind {
+        *password = SecretString::from("wrong-horse");
+    }
     let error = push_to(&site.archive, &config, &PushOptions::default(), &silent()).await.unwrap_err();
     assert_eq!((error.kind(), error.exit_code()), (Kind::Credentials, 12));
     assert!(!chain(&error).contains("wrong-horse") && chain(&error).contains("app password"), "{}", chain(&error));

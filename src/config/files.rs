@@ -13,7 +13,7 @@ use crate::error::{Kind, OrFail as _, Result};
 pub struct SettingsFiles {
     /// The file that [`super::Config::load`] reads.
     pub settings: PathBuf,
-    /// Files that hold one secret each: the values of `…password_file` and `url_file`.
+    /// Files that hold one secret each: the values of `…password_file`, `secret_access_key_file` and `url_file`.
     pub secrets: Vec<PathBuf>,
 }
 
@@ -38,7 +38,9 @@ fn gather(value: &toml::Value, folder: &Path, into: &mut Vec<PathBuf>) {
         toml::Value::Table(table) => {
             for (key, value) in table {
                 match value {
-                    toml::Value::String(file) if key.ends_with("password_file") || key == "url_file" => {
+                    toml::Value::String(file)
+                        if key.ends_with("password_file") || key == "url_file" || key == "secret_access_key_file" =>
+                    {
                         into.push(folder.join(file));
                     }
                     other => gather(other, folder, into),

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(config.site, "Hotel \"Anker\"");
         let till = config.till().unwrap();
         assert_eq!((till.host.as_str(), till.port), ("TILL\\SQLEXPRESS", 14330));
-        assert_eq!(config.remotes[0].username, "ann");
+        assert_eq!(config.remotes[0].kind.word(), "nextcloud");
     }
 
     #[test]

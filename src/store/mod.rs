@@ -8,10 +8,13 @@
 
 pub mod count;
 pub mod fault;
+mod folder;
 mod http;
+pub mod nextcloud;
 pub mod profile;
 pub mod proof;
 mod remote;
+mod s3;
 pub mod throttle;
 pub mod upload;
 pub mod webdav;
@@ -55,6 +58,22 @@ pub fn failure(message: impl Into<String>, error: object_store::Error) -> Error 
     match into_problem(error) {
         Ok(problem) => failure.caused_by(problem),
         Err(error) => failure.caused_by(error),
+    }
+}
+
+/// A problem of a request as the crate's error.
+fn problem_as_error(problem: webdav::Problem) -> Error {
+    let kind = if problem.is_about_credentials() { Kind::Credentials } else { Kind::Store };
+    let mut error = Error::new(kind, problem.to_string());
+    if let Some(hint) = problem.next_step() {
+        error = error.hint(hint);
+    }
+    if problem.is_temporary() {
+        error = error.temporary();
+    }
+    match problem.into_cause() {
+        Some(cause) => error.caused_by(cause),
+        None => error,
     }
 }
 

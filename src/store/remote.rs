@@ -4,22 +4,26 @@
 //! Promises: [`Remote::put_new`] overwrites nothing and comes back only when the object is proven ([`proof`](super::proof)); what cannot be
 //! asked of a kind of store is `None`, never a guess.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use object_store::{Error, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     count::{Counted, Requests},
-    failure,
+    failure, folder,
     profile::{Profile, ServerKind},
     proof::{Expected, Proof, Quota, ReadBack, Sha256, Trash, read_back},
+    s3,
     throttle::Throttle,
     upload::{self, Stored},
     webdav::{self, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
 };
 use crate::{
-    config::RemoteConfig,
+    config::{RemoteConfig, RemoteKind},
     error::{Error as Failure, Kind, Result},
     observe::SharedObserver,
 };
@@ -43,6 +47,8 @@ pub struct Remote {
     /// What is read back where the store computes no hashes.
     pub read_back: ReadBack,
     backend: Backend,
+    /// The folder, where the remote is one of this machine.
+    folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +80,7 @@ impl Remote {
             throttle: Arc::default(),
             read_back: ReadBack::default(),
             backend: Backend::Other(Profile::of_store(kind)),
+            folder: None,
         }
     }
 
@@ -86,6 +93,7 @@ impl Remote {
             throttle: store.throttle(),
             read_back: ReadBack::default(),
             backend: Backend::WebDav(store.clone()),
+            folder: None,
             store: Arc::new(store),
         }
     }
@@ -246,6 +254,9 @@ impl Remote {
     /// # Errors
     /// `Store` or `Credentials` when it cannot be asked.
     pub async fn quota(&self) -> Result<Option<Quota>> {
+        if let Some(path) = &self.folder {
+            return folder::quota(&self.name, path).map(Some);
+        }
         let Backend::WebDav(store) = &self.backend else { return Ok(None) };
         store.quota().await.map_err(|problem| {
             let what = format!("cannot ask remote {} how much room is left", self.name);
@@ -295,18 +306,32 @@ pub fn is_full(error: &Failure) -> bool {
 /// parts are under way. It may be deleted at any time.
 ///
 /// # Errors
-/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
+/// `Config` for a URL that is not http(s) or a certificate file that cannot be read; `Store` for a folder that is not there.
 pub fn open_remote(config: &RemoteConfig, cache: &FilePath) -> Result<Remote> {
-    let settings = WebDavSettings {
-        url: config.url.clone(),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        ca_file: config.ca_file.clone(),
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
+    let remote = match &config.kind {
+        RemoteKind::WebDav { url, username, password, ca_file } => {
+            let settings = WebDavSettings {
+                url: url.clone(),
+                username: username.clone(),
+                password: password.clone(),
+                ca_file: ca_file.clone(),
+                retry: Retry::default(),
+                timeouts: Timeouts::default(),
+            };
+            let store = WebDav::tuned(&settings, Tuning { state: Some(cache.to_owned()), ..Tuning::default() })?;
+            Remote::webdav(&config.name, store)
+        }
+        RemoteKind::S3 { .. } => {
+            let (store, requests) = s3::open(&config.name, &config.kind)?;
+            Remote::counting(&config.name, store, requests, ServerKind::S3)
+        }
+        RemoteKind::Folder { path } => {
+            let store = Arc::new(folder::open(&config.name, path)?);
+            Remote { folder: Some(path.clone()), ..Remote::over(&config.name, store, ServerKind::Folder) }
+        }
     };
-    let store = WebDav::tuned(&settings, Tuning { state: Some(cache.to_owned()), ..Tuning::default() })?;
-    Ok(Remote::webdav(&config.name, store).with_connections(config.connections))
+    remote.throttle.set(config.rate_limit);
+    Ok(remote.with_connections(config.connections))
 }
 
 #[cfg(test)]

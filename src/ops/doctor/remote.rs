@@ -34,7 +34,7 @@ async fn count(config: &Config, remote: &RemoteConfig) -> Result<u64> {
 }
 
 fn held(remote: &RemoteConfig, there: u64, local: Option<u64>) -> Check {
-    let place = format!("{} can be reached", remote.url);
+    let place = format!("{} can be reached", remote.kind.address());
     match local {
         Some(local) if there < local => Check::warning(
             Part::Remotes,

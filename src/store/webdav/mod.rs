@@ -56,7 +56,7 @@ use url::Url;
 
 pub use multipart::LARGEST;
 pub use patience::{Patience, Retry, Timeouts};
-pub(crate) use problem::{Code, Problem};
+pub(crate) use problem::{Code, Problem, from_status};
 
 use super::{
     count::Requests,

@@ -142,6 +142,16 @@ impl Problem {
         self.worth_retrying() || matches!(self.code, Code::Throttled | Code::Maintenance)
     }
 
+    /// Whether the server refused who was signing in.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        self.code == Code::Credentials
+    }
+
+    /// What lies below HTTP, where that is the reason.
+    pub(crate) fn into_cause(self) -> Option<reqwest::Error> {
+        self.cause
+    }
+
     /// As the error of the store trait; `path` is the object.
     pub(crate) fn into_store_error(self, path: &Path) -> object_store::Error {
         let path = path.to_string();
