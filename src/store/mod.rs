@@ -11,9 +11,6 @@ pub mod fault;
 pub mod upload;
 pub mod webdav;
 
-#[cfg(test)]
-mod conformance;
-
 use std::sync::Arc;
 
 use object_store::{ObjectStore, path::Path};
