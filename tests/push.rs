@@ -25,11 +25,10 @@ use tillvault::{
     observe::{Event, Observer, SharedObserver, silent},
     ops::push::{PushOptions, PushOutcome, plan_push, push, push_to},
     store::{
-        Remote,
-        count::Counted,
-        count_snapshots,
+        Remote, count_snapshots,
         fault::{Faults, Faulty},
         open_remote,
+        profile::ServerKind,
         webdav::{Retry, Timeouts, WebDav, WebDavSettings},
     },
 };
@@ -133,7 +132,7 @@ impl Site {
             timeouts: Timeouts::default(),
         })
         .unwrap();
-        Remote { name: "nextcloud".into(), requests: store.requests(), store: Arc::new(store), connections: 4 }
+        Remote::webdav("nextcloud", store)
     }
 
     async fn push(&self) -> Result<PushOutcome> {
@@ -285,10 +284,7 @@ async fn a_push_that_dies_at_any_request_leaves_no_incomplete_snapshot_and_is_ta
     let archive = Archive::create(&folder.path().join("archive"), "Bar").unwrap();
     snapshot(&archive, &[("Orders", 5_000)]).await;
     snapshot(&archive, &[("Orders", 5_600)]).await;
-    let remote = |store: Arc<dyn ObjectStore>| {
-        let counted = Counted::new(store);
-        Remote { name: "mirror".into(), requests: counted.requests(), store: Arc::new(counted), connections: 2 }
-    };
+    let remote = |store: Arc<dyn ObjectStore>| Remote::over("mirror", store, ServerKind::Memory).with_connections(2);
     let options = PushOptions::default();
 
     let calls = Faults::none();
@@ -538,7 +534,7 @@ async fn progress_is_reported_and_a_remote_that_is_ahead_is_warned_of() {
     snapshot(&site.archive, &[("Orders", 600)]).await;
     let recorder = Arc::new(Recorder::default());
     let observer: SharedObserver = recorder.clone();
-    let remote = open_remote(&site.config).unwrap();
+    let remote = open_remote(&site.config, &site.archive.root().join(".remotes")).unwrap();
     let pushed = push(&site.archive, &remote, &PushOptions::default(), &observer).await.unwrap();
     let events = std::mem::take(&mut *recorder.0.lock().unwrap());
     let sent: Vec<u64> = events

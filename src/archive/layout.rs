@@ -32,6 +32,8 @@ pub const MARKS_FILE: &str = ".marks.json";
 pub const SUMS_FILE: &str = ".sums.json";
 /// What a remote was last known to hold: `.pushed-<remote>.json`. Never mirrored; a hint.
 const PUSHED_PREFIX: &str = ".pushed-";
+/// Folder of what is known of the remotes themselves: what they can do, uploads in parts under way. Never mirrored; may be deleted.
+pub const REMOTES: &str = ".remotes";
 /// Where a repair puts damaged files, below it under their own path. Never mirrored, never read.
 pub const DAMAGED: &str = "damaged";
 

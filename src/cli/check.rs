@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Context, Rendered, counted, human_bytes, human_count};
 use crate::{
-    archive::Archive,
+    archive::{Archive, layout},
     error::Result,
     ops::check::{
         CheckOptions, CheckOutcome, Finding, FindingKind, Level, Part, check,
@@ -59,7 +59,9 @@ pub(super) async fn run(args: &CheckArgs, context: &Context) -> Result<Rendered>
     let options = CheckOptions { read_data: part(&args.read_data)?, deep: part(&args.deep)?, snapshot: args.snapshot };
     let archive = Arc::new(Archive::open_anyway(&config.archive)?);
     let outcome = if args.repair {
-        let remotes = config.remotes.iter().map(store::open_remote).collect::<Result<Vec<_>>>()?;
+        let cache = config.archive.join(layout::REMOTES);
+        let remotes =
+            config.remotes.iter().map(|remote| store::open_remote(remote, &cache)).collect::<Result<Vec<_>>>()?;
         let options = RepairOptions { check: options, dry_run: args.dry_run };
         repair(&archive, &options, &remotes, &context.observer()).await?
     } else {

@@ -132,7 +132,7 @@ pub async fn push_to(
     options: &PushOptions,
     observer: &SharedObserver,
 ) -> Result<PushOutcome> {
-    push(archive, &store::open_remote(remote)?, options, observer).await
+    push(archive, &store::open_remote(remote, &archive.root().join(layout::REMOTES))?, options, observer).await
 }
 
 /// Uploads what the remote lacks.

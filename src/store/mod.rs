@@ -8,49 +8,18 @@
 
 pub mod count;
 pub mod fault;
+pub mod profile;
+pub mod proof;
+mod remote;
+pub mod throttle;
 pub mod upload;
 pub mod webdav;
 
-use std::sync::Arc;
+use object_store::path::Path;
 
-use object_store::{ObjectStore, path::Path};
+pub use remote::{Remote, is_full, is_taken, open_remote};
 
-use crate::{
-    config::RemoteConfig,
-    error::{Error, Kind, Result},
-};
-use count::Requests;
-use webdav::{Retry, Timeouts, WebDav, WebDavSettings};
-
-/// A store with a name, as operations take it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    /// Name in messages.
-    pub name: String,
-    /// The store.
-    pub store: Arc<dyn ObjectStore>,
-    /// Requests sent to it so far.
-    pub requests: Arc<Requests>,
-    /// Uploads under way at once, at least 1.
-    pub connections: usize,
-}
-
-/// Opens a remote. Nothing is sent yet.
-///
-/// # Errors
-/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
-pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
-    let store = WebDav::new(&WebDavSettings {
-        url: config.url.clone(),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        ca_file: config.ca_file.clone(),
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })?;
-    let requests = store.requests();
-    Ok(Remote { name: config.name.clone(), store: Arc::new(store), requests, connections: config.connections.max(1) })
-}
+use crate::error::{Error, Kind, Result};
 
 /// How many snapshots a remote holds: one request, and a proof that it can be read.
 ///

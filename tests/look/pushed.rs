@@ -8,16 +8,15 @@ use tillvault::{
     ops::push::{PushOptions, push},
     store::{
         Remote,
-        count::Counted,
         fault::{Faults, Faulty},
+        profile::ServerKind,
     },
 };
 
 use crate::book::{Book, lines, names, orders};
 
 fn remote(name: &str, store: Arc<dyn ObjectStore>) -> Remote {
-    let counted = Counted::new(store);
-    Remote { name: name.into(), requests: counted.requests(), store: Arc::new(counted), connections: 1 }
+    Remote::over(name, store, ServerKind::Memory).with_connections(1)
 }
 
 async fn book() -> Book {

@@ -2,7 +2,7 @@
 
 use super::{Check, Part, found, words};
 use crate::{
-    archive::Archive,
+    archive::{Archive, layout},
     config::{Config, RemoteConfig},
     error::Result,
     store,
@@ -23,14 +23,14 @@ pub(super) async fn look(config: &Config, archive: Option<&Archive>) -> Vec<Chec
     let local = archive.and_then(|archive| archive.snapshot_numbers().ok()).map(|numbers| numbers.len() as u64);
     let mut checks = Vec::new();
     for remote in &config.remotes {
-        let there = count(remote).await;
+        let there = count(config, remote).await;
         checks.push(found(Part::Remotes, NAME, there, |there| held(remote, there, local)).of(&remote.name));
     }
     checks
 }
 
-async fn count(remote: &RemoteConfig) -> Result<u64> {
-    store::count_snapshots(&store::open_remote(remote)?).await
+async fn count(config: &Config, remote: &RemoteConfig) -> Result<u64> {
+    store::count_snapshots(&store::open_remote(remote, &config.archive.join(layout::REMOTES))?).await
 }
 
 fn held(remote: &RemoteConfig, there: u64, local: Option<u64>) -> Check {
