@@ -8,6 +8,7 @@
 
 pub mod count;
 pub mod fault;
+mod http;
 pub mod profile;
 pub mod proof;
 mod remote;
