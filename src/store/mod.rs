@@ -20,9 +20,6 @@ pub mod throttle;
 pub mod upload;
 pub mod webdav;
 
-#[cfg(test)]
-mod conformance;
-
 use object_store::path::Path;
 
 pub use remote::{Remote, is_full, is_taken, open_remote};
