@@ -21,6 +21,7 @@ mod prune;
 mod pull;
 mod push;
 mod query;
+mod remote;
 mod report;
 mod runs;
 mod show;
@@ -52,6 +53,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   tillvault init --host 'TILLPC\\SQLEXPRESS' --database SambaPOS5 --username tillvault --password-file till.password
+  tillvault remote add cloud nextcloud https://cloud.example.org
   tillvault doctor                      is everything there that a run needs?
   tillvault nightly                     snapshot, push to every remote, load the replica
   tillvault snapshots                   what the archive holds
@@ -94,6 +96,7 @@ enum Command {
     Init(init::InitArgs),
     Doctor(doctor::DoctorArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Remote(remote::RemoteArgs),
     Push(push::PushArgs),
     Pull(pull::PullArgs),
     Load(load::LoadArgs),
@@ -244,6 +247,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
         Command::Init(args) => init::run(args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
+        Command::Remote(args) => remote::run(args, context).await,
         Command::Push(args) => push::run(args, context).await,
         Command::Pull(args) => pull::run(args, context).await,
         Command::Load(args) => load::run(&args, context).await,

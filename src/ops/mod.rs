@@ -25,6 +25,7 @@ pub mod prune_remote;
 pub mod pull;
 pub mod push;
 pub mod query;
+pub mod remote;
 pub mod report;
 pub mod snapshot;
 pub mod stats;

@@ -7,7 +7,6 @@
 use std::{
     fmt, fs, io,
     path::{Path as FsPath, PathBuf},
-    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -18,23 +17,32 @@ use object_store::{
     path::Path,
 };
 
-use super::count::{Counted, Requests};
-use crate::error::{self, Kind};
+use super::proof::Quota;
+use crate::error::{self, Kind, OrFail as _};
 
 const STORE: &str = "folder";
 
-/// Opens the folder of remote `name`, with the counter of calls.
+/// Opens the folder of remote `name`.
 ///
 /// # Errors
 /// `Store` when it is not there or is no folder.
-pub(super) fn open(name: &str, path: &FsPath) -> error::Result<(Arc<dyn ObjectStore>, Arc<Requests>)> {
-    let counted = Counted::new(Arc::new(Folder::new(path).map_err(|cause| {
+pub(super) fn open(name: &str, path: &FsPath) -> error::Result<Folder> {
+    Folder::new(path).map_err(|cause| {
         error::Error::new(Kind::Store, format!("the folder {} of remote {name} cannot be used", path.display()))
             .hint("connect or mount the disk; a new folder is made by you, so that a missing disk is never taken for an empty one")
             .caused_by(cause)
-    })?));
-    let requests = counted.requests();
-    Ok((Arc::new(counted), requests))
+    })
+}
+
+/// The room on its disk.
+///
+/// # Errors
+/// `Store` when it cannot be looked at.
+pub(super) fn quota(name: &str, path: &FsPath) -> error::Result<Quota> {
+    let found = rustix::fs::statvfs(path)
+        .or_fail(Kind::Store, || format!("the room on the disk of remote {name} cannot be found out"))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Quota { used: Some(bytes(found.f_blocks.saturating_sub(found.f_bfree))), free: bytes(found.f_bavail) })
 }
 
 /// The store.

@@ -66,6 +66,9 @@ pub struct Profile {
     pub pages: bool,
     /// The largest PUT to try, in bytes, once a larger one was refused.
     pub largest_put: Option<u64>,
+    /// The largest part that the server wants in an upload in parts, in bytes.
+    #[serde(default)]
+    pub largest_part: Option<u64>,
     /// Whether this was found out by a probe, and is not an assumption.
     pub probed: bool,
 }
@@ -84,6 +87,7 @@ impl Profile {
             skip_trash: false,
             pages: false,
             largest_put: None,
+            largest_part: None,
             probed: false,
         }
     }
@@ -91,7 +95,8 @@ impl Profile {
     /// The profile of a store that comes with the crate `object_store`.
     #[must_use]
     pub fn of_store(kind: ServerKind) -> Self {
-        Self { kind, probed: true, ..Self::unknown() }
+        // S3 checks the SHA-256 that goes with each upload, and refuses what differs.
+        Self { kind, received_hash: kind == ServerKind::S3, probed: true, ..Self::unknown() }
     }
 
     /// The version's first number.

@@ -39,6 +39,12 @@ impl Sha256 {
     }
 }
 
+impl From<sha2::Sha256> for Sha256 {
+    fn from(digest: sha2::Sha256) -> Self {
+        Self(digest.finalize().into())
+    }
+}
+
 impl fmt::Display for Sha256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -146,7 +152,7 @@ pub(crate) async fn read_back(store: &dyn ObjectStore, path: &Path) -> object_st
         digest.update(&piece);
         bytes += piece.len() as u64;
     }
-    Ok(Expected { bytes, sha256: Sha256(digest.finalize().into()) })
+    Ok(Expected { bytes, sha256: digest.into() })
 }
 
 #[cfg(test)]

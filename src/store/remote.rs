@@ -4,10 +4,13 @@
 //! Promises: [`Remote::put_new`] overwrites nothing and comes back only when the object is proven ([`proof`](super::proof)); what cannot be
 //! asked of a kind of store is `None`, never a guess.
 
-use std::{path::Path as FilePath, sync::Arc};
+use std::{
+    path::{Path as FilePath, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{Error, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
     count::{Counted, Requests},
@@ -17,11 +20,12 @@ use super::{
     s3,
     throttle::Throttle,
     upload::{self, Stored},
-    webdav::{self, Retry, Timeouts, WebDav, WebDavSettings},
+    webdav::{self, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
 };
 use crate::{
     config::{RemoteConfig, RemoteKind},
-    error::{Error, Kind, Result},
+    error::{Error as Failure, Kind, Result},
+    observe::SharedObserver,
 };
 
 /// Uploads side by side, unless the settings say otherwise.
@@ -43,6 +47,8 @@ pub struct Remote {
     /// What is read back where the store computes no hashes.
     pub read_back: ReadBack,
     backend: Backend,
+    /// The folder, where the remote is one of this machine.
+    folder: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,14 +62,25 @@ impl Remote {
     pub fn over(name: impl Into<String>, store: Arc<dyn ObjectStore>, kind: ServerKind) -> Self {
         let counted = Counted::new(store);
         let requests = counted.requests();
+        Self::counting(name, Arc::new(counted), requests, kind)
+    }
+
+    /// The same over a store that counts its requests itself.
+    pub fn counting(
+        name: impl Into<String>,
+        store: Arc<dyn ObjectStore>,
+        requests: Arc<Requests>,
+        kind: ServerKind,
+    ) -> Self {
         Self {
             name: name.into(),
-            store: Arc::new(counted),
+            store,
             requests,
             connections: CONNECTIONS,
             throttle: Arc::default(),
             read_back: ReadBack::default(),
             backend: Backend::Other(Profile::of_store(kind)),
+            folder: None,
         }
     }
 
@@ -73,9 +90,10 @@ impl Remote {
             name: name.into(),
             requests: store.requests(),
             connections: CONNECTIONS,
-            throttle: Arc::default(),
+            throttle: store.throttle(),
             read_back: ReadBack::default(),
             backend: Backend::WebDav(store.clone()),
+            folder: None,
             store: Arc::new(store),
         }
     }
@@ -91,17 +109,30 @@ impl Remote {
     #[must_use]
     pub fn profile(&self) -> Profile {
         match &self.backend {
-            Backend::WebDav(_) => Profile::unknown(),
+            Backend::WebDav(store) => store.profile(),
             Backend::Other(profile) => profile.clone(),
         }
     }
 
-    /// Finds out what the remote can do and remembers it. It writes, reads and deletes a small object there.
+    /// Tells `observer` what is waited for: the end of maintenance, or of a pause that the server has asked for.
+    pub fn observe(&self, observer: SharedObserver) {
+        if let Backend::WebDav(store) = &self.backend {
+            store.observe(observer);
+        }
+    }
+
+    /// Finds out what the remote can do and remembers it, whatever was known. It writes, reads and deletes a small object there.
     ///
     /// # Errors
     /// `Store` or `Credentials` when the remote cannot be reached, read or written.
     pub async fn probe(&self) -> Result<Profile> {
-        Ok(self.profile())
+        match &self.backend {
+            Backend::WebDav(store) => store.probe().await.map_err(|problem| {
+                let what = format!("cannot find out what remote {} can do", self.name);
+                failure(what, problem.into_store_error(&Path::default()))
+            }),
+            Backend::Other(profile) => Ok(profile.clone()),
+        }
     }
 
     /// Stores a write-once object and proves it. It never overwrites: an object of that name counts as stored only when it is
@@ -111,23 +142,56 @@ impl Remote {
     /// `Store` when the name is taken by something else ([`is_taken`]), when there is no room ([`is_full`]), or when the upload
     /// could not be finished or proven; `Credentials` when the server refuses to sign in.
     pub async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<Stored> {
+        Ok(self.put_proven(path, bytes).await?.0)
+    }
+
+    /// The same, with what proves it.
+    ///
+    /// # Errors
+    /// As [`Remote::put_new`].
+    pub async fn put_proven(&self, path: &Path, bytes: Bytes) -> Result<(Stored, Proof)> {
         let expected = Expected::of(&bytes).await;
+        let done = match &self.backend {
+            Backend::WebDav(store) => store.put_proven(path, bytes, &expected, self.read_back).await,
+            Backend::Other(_) => self.put_elsewhere(path, bytes, &expected).await,
+        };
+        done.map_err(|error| match error {
+            Error::AlreadyExists { .. } => self.taken(path, error),
+            error => failure(format!("cannot upload {path} to remote {}", self.name), error),
+        })
+    }
+
+    async fn put_elsewhere(
+        &self,
+        path: &Path,
+        bytes: Bytes,
+        expected: &Expected,
+    ) -> object_store::Result<(Stored, Proof)> {
         self.throttle.wait(expected.bytes).await;
-        let stored = upload::put_new(self.store.as_ref(), path, bytes).await;
-        let stored = stored.map_err(|error| self.upload_failure(path, error))?;
-        match self.prove(path, &expected).await {
-            Ok(_) => Ok(stored),
-            Err(error) if error.kind() == Kind::Damage && stored == Stored::Present => Err(self.taken(path)),
-            Err(error) => Err(error),
+        let stored = upload::put_new(self.store.as_ref(), path, bytes).await?;
+        if stored == Stored::Uploaded && self.profile().received_hash {
+            return Ok((stored, Proof::Received));
+        }
+        match self.proof_of(path, expected).await? {
+            Ok(proof) => Ok((stored, proof)),
+            Err(why) if stored == Stored::Present => {
+                Err(Error::AlreadyExists { path: path.to_string(), source: why.into() })
+            }
+            Err(why) => Err(Error::Generic { store: "remote", source: why.into() }),
         }
     }
 
-    /// The hash that the server computes from its storage now; `None` where it cannot, or where the object is not there.
+    /// The hash that the server computes from its storage now; `None` where it cannot.
     ///
     /// # Errors
-    /// `Store` or `Credentials` when it cannot be asked.
-    pub async fn hash_at(&self, _path: &Path) -> Result<Option<Sha256>> {
-        Ok(None)
+    /// `Damage` when the object is not there; `Store` or `Credentials` when it cannot be asked.
+    pub async fn hash_at(&self, path: &Path) -> Result<Option<Sha256>> {
+        let Backend::WebDav(store) = &self.backend else { return Ok(None) };
+        match store.hash_of(path).await {
+            Ok(hash) => Ok(hash),
+            Err(Error::NotFound { .. }) => Err(damaged(format!("{path} is missing on remote {}", self.name))),
+            Err(error) => Err(self.unreadable(path, error)),
+        }
     }
 
     /// Proves that an object there is what it should be: by the server's hash, else by reading it back as far as
@@ -136,36 +200,51 @@ impl Remote {
     /// # Errors
     /// `Damage` when it is missing or something else; `Store` or `Credentials` when it cannot be looked at.
     pub async fn prove(&self, path: &Path, expected: &Expected) -> Result<Proof> {
-        let cannot = |error| failure(format!("cannot read {path} from remote {}", self.name), error);
-        let found = if self.read_back.wants(path, expected.bytes) {
-            read_back(self.store.as_ref(), path).await.map(|found| (found.bytes, Some(found.sha256)))
-        } else {
-            self.store.head(path).await.map(|meta| (meta.size, None))
-        };
-        match found {
-            Ok((bytes, hash)) if bytes == expected.bytes && hash.is_none_or(|hash| hash == expected.sha256) => {
-                Ok(if hash.is_some() { Proof::ReadBack } else { Proof::Length })
-            }
-            Ok((bytes, _)) if bytes == expected.bytes => {
-                Err(damaged(format!("{path} on remote {} has other content than it should have", self.name)))
-            }
-            Ok((bytes, _)) => {
-                Err(damaged(format!("{path} on remote {} has {bytes} bytes instead of {}", self.name, expected.bytes)))
-            }
-            Err(object_store::Error::NotFound { .. }) => {
-                Err(damaged(format!("{path} is missing on remote {}", self.name)))
-            }
-            Err(error) => Err(cannot(error)),
+        match self.proof_of(path, expected).await {
+            Ok(Ok(proof)) => Ok(proof),
+            Ok(Err(why)) => Err(damaged(why)),
+            Err(error) => Err(self.unreadable(path, error)),
         }
+    }
+
+    /// A proof, or why there is none.
+    async fn proof_of(
+        &self,
+        path: &Path,
+        expected: &Expected,
+    ) -> object_store::Result<std::result::Result<Proof, String>> {
+        let on = format!("{path} on remote {}", self.name);
+        let bytes = match self.store.head(path).await {
+            Ok(meta) => meta.size,
+            Err(Error::NotFound { .. }) => return Ok(Err(format!("{path} is missing on remote {}", self.name))),
+            Err(error) => return Err(error),
+        };
+        if bytes != expected.bytes {
+            return Ok(Err(format!("{on} has {bytes} bytes instead of {}", expected.bytes)));
+        }
+        let proof = match &self.backend {
+            Backend::WebDav(store) => store.compare_content(path, expected, self.read_back).await?,
+            Backend::Other(_) if !self.read_back.wants(path, bytes) => Some(Proof::Length),
+            Backend::Other(_) => match read_back(self.store.as_ref(), path).await {
+                Ok(found) => (found == *expected).then_some(Proof::ReadBack),
+                Err(Error::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(proof.ok_or_else(|| format!("{on} has other content than it should have")))
     }
 
     /// Removes an object; one that is not there is fine.
     ///
     /// # Errors
     /// `Store` or `Credentials` when it cannot be removed; temporary when it is locked just now.
-    pub async fn remove(&self, path: &Path, _trash: Trash) -> Result<()> {
-        match self.store.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+    pub async fn remove(&self, path: &Path, trash: Trash) -> Result<()> {
+        let removed = match &self.backend {
+            Backend::WebDav(store) => store.remove(path, trash).await,
+            Backend::Other(_) => self.store.delete(path).await,
+        };
+        match removed {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(format!("cannot remove {path} from remote {}", self.name), error)),
         }
     }
@@ -175,39 +254,44 @@ impl Remote {
     /// # Errors
     /// `Store` or `Credentials` when it cannot be asked.
     pub async fn quota(&self) -> Result<Option<Quota>> {
-        Ok(None)
-    }
-
-    fn taken(&self, path: &Path) -> Error {
-        Error::new(Kind::Store, format!("remote {} holds something else as {path}", self.name)).caused_by(Taken)
-    }
-
-    fn upload_failure(&self, path: &Path, error: object_store::Error) -> Error {
-        match error {
-            object_store::Error::AlreadyExists { .. } => self.taken(path),
-            error => failure(format!("cannot upload {path} to remote {}", self.name), error),
+        if let Some(path) = &self.folder {
+            return folder::quota(&self.name, path).map(Some);
         }
+        let Backend::WebDav(store) = &self.backend else { return Ok(None) };
+        store.quota().await.map_err(|problem| {
+            let what = format!("cannot ask remote {} how much room is left", self.name);
+            failure(what, problem.into_store_error(&Path::default()))
+        })
+    }
+
+    fn taken(&self, path: &Path, cause: Error) -> Failure {
+        Failure::new(Kind::Store, format!("remote {} holds something else as {path}", self.name))
+            .caused_by(Taken(cause))
+    }
+
+    fn unreadable(&self, path: &Path, error: Error) -> Failure {
+        failure(format!("cannot read {path} from remote {}", self.name), error)
     }
 }
 
-fn damaged(message: String) -> Error {
-    Error::new(Kind::Damage, message)
+fn damaged(message: String) -> Failure {
+    Failure::new(Kind::Damage, message)
 }
 
 /// The cause of a [`Remote::put_new`] that met another object under the name.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing on the remote was changed")]
-struct Taken;
+struct Taken(#[source] Error);
 
 /// Whether a [`Remote::put_new`] failed because the name is taken by something else.
 #[must_use]
-pub fn is_taken(error: &Error) -> bool {
+pub fn is_taken(error: &Failure) -> bool {
     std::error::Error::source(error).is_some_and(|cause| cause.is::<Taken>())
 }
 
 /// Whether something failed because the remote has no room left.
 #[must_use]
-pub fn is_full(error: &Error) -> bool {
+pub fn is_full(error: &Failure) -> bool {
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
         if inner.downcast_ref::<webdav::Problem>().is_some_and(|problem| problem.code() == webdav::Code::Full) {
@@ -220,7 +304,7 @@ pub fn is_full(error: &Error) -> bool {
 
 /// Whether a failure may be that of one object alone, so that others are worth trying: it is locked, too large, refused or broken off.
 #[must_use]
-pub fn is_about_one_object(error: &Error) -> bool {
+pub fn is_about_one_object(error: &Failure) -> bool {
     use webdav::Code as C;
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -238,27 +322,29 @@ pub fn is_about_one_object(error: &Error) -> bool {
 /// parts are under way. It may be deleted at any time.
 ///
 /// # Errors
-/// `Config` for a URL that is not http(s), or a certificate file that cannot be read; `Store` for a folder that is not there.
-pub fn open_remote(config: &RemoteConfig, _cache: &FilePath) -> Result<Remote> {
-    let other = |(store, requests): (Arc<dyn ObjectStore>, Arc<Requests>), kind| Remote {
-        store: Arc::clone(&store),
-        requests,
-        ..Remote::over(&config.name, store, kind)
-    };
+/// `Config` for a URL that is not http(s) or a certificate file that cannot be read; `Store` for a folder that is not there.
+pub fn open_remote(config: &RemoteConfig, cache: &FilePath) -> Result<Remote> {
     let remote = match &config.kind {
         RemoteKind::WebDav { url, username, password, ca_file } => {
-            let store = WebDav::new(&WebDavSettings {
+            let settings = WebDavSettings {
                 url: url.clone(),
                 username: username.clone(),
                 password: password.clone(),
                 ca_file: ca_file.clone(),
                 retry: Retry::default(),
                 timeouts: Timeouts::default(),
-            })?;
+            };
+            let store = WebDav::tuned(&settings, Tuning { state: Some(cache.to_owned()), ..Tuning::default() })?;
             Remote::webdav(&config.name, store)
         }
-        RemoteKind::S3 { .. } => other(s3::open(&config.name, &config.kind)?, ServerKind::S3),
-        RemoteKind::Folder { path } => other(folder::open(&config.name, path)?, ServerKind::Folder),
+        RemoteKind::S3 { .. } => {
+            let (store, requests) = s3::open(&config.name, &config.kind)?;
+            Remote::counting(&config.name, store, requests, ServerKind::S3)
+        }
+        RemoteKind::Folder { path } => {
+            let store = Arc::new(folder::open(&config.name, path)?);
+            Remote { folder: Some(path.clone()), ..Remote::over(&config.name, store, ServerKind::Folder) }
+        }
     };
     remote.throttle.set(config.rate_limit);
     Ok(remote.with_connections(config.connections))

@@ -9,6 +9,7 @@
 
 pub(in crate::demo) mod collation;
 mod connection;
+mod kept;
 mod login;
 pub(in crate::demo) mod moment;
 mod packet;

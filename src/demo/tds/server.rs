@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     collation::Collation,
-    connection, prepared,
+    connection, kept, prepared,
     tls::{self, Certificate},
 };
 use crate::{
@@ -61,6 +61,7 @@ pub(super) struct Shared {
     pub(super) acceptor: Option<TlsAcceptor>,
     pub(super) version: [u8; 4],
     pub(super) prepared: prepared::Cache,
+    pub(super) kept: kept::Answers,
 }
 
 /// A running server. Dropping it stops listening and closes its connections.
@@ -106,6 +107,7 @@ impl Server {
             faults: Arc::new(Faults::default()),
             acceptor,
             prepared: prepared::Cache::default(),
+            kept: kept::Answers::default(),
         });
         let running = Mutex::new(Some(run(listener, Arc::clone(&shared))));
         Ok(Self { port, shared, certificate, running })

@@ -124,7 +124,7 @@ async fn make(client: &Client, link: &Link) -> Result<bool, Problem> {
 /// After a 405: true for a folder, an error for a file.
 async fn is_folder(client: &Client, link: &Link, name: &str) -> Result<bool, Problem> {
     let wanted = listing::href_segments(link.url.path());
-    let found = super::propfind(client, link.url.clone(), name, "0").await?;
+    let found = super::look::propfind(client, link.url.clone(), name, "0").await?;
     let itself = found.into_iter().find(|resource| listing::href_segments(&resource.href) == wanted);
     match itself {
         Some(resource) if resource.folder => Ok(true),

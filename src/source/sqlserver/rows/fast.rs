@@ -280,8 +280,10 @@ impl RowWriter for Sink {
         self.put(col, Cell::Float(val));
     }
     fn write_string(&mut self, col: usize, bytes: Cow<'_, [u8]>, encoding_type: EncodingType) {
+        if encoding_type == EncodingType::Utf16 {
+            return self.put(col, Cell::Utf16(&bytes));
+        }
         match (encoding_type, std::str::from_utf8(&bytes)) {
-            (EncodingType::Utf16, _) => self.put(col, Cell::Utf16(&bytes)),
             (EncodingType::Utf8, Ok(text)) => self.put(col, Cell::Text(text)),
             // Every code page has ASCII in common.
             (EncodingType::LcidBased(_), Ok(text)) if text.is_ascii() => self.put(col, Cell::Text(text)),

@@ -1,0 +1,5 @@
+//! One suite for every store, and one table of what servers can do, checked both ways.
+
+mod servers;
+mod stores;
+mod suite;
