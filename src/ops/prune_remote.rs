@@ -113,6 +113,7 @@ pub async fn prune_remote(
     observer: &SharedObserver,
 ) -> Result<RemotePruneOutcome> {
     let (started, requests) = (Instant::now(), remote.requests.total());
+    remote.observe(observer.clone());
     let _lock = if options.dry_run { None } else { Some(archive.lock_push()?) };
     observer.event(Event::Phase { name: "look for unused objects on the remote", total: None });
     let plan = plan(archive, remote, options).await?;

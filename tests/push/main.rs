@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod budgets;
 mod checks;
+#[path = "../nextcloud/double/mod.rs"]
+mod double;
 mod keeps;
 mod prunes;
 mod pulls;

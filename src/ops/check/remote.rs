@@ -89,6 +89,7 @@ pub async fn check_remote(
     observer: &SharedObserver,
 ) -> Result<RemoteCheckOutcome> {
     let (started, requests) = (Instant::now(), remote.requests.total());
+    remote.observe(observer.clone());
     let _lock = if options.repair && !options.dry_run { Some(archive.lock_push()?) } else { None };
     let mut seen = look(archive, remote, options.read_data, observer).await?;
     let (mut repaired, mut upload) = (None, None);

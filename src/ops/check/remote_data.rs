@@ -81,10 +81,13 @@ async fn compare(archive: &Arc<Archive>, remote: &Remote, listed: &Listed) -> Re
     let path = listed.path();
     let object = ArchiveObject { path: path.clone(), bytes: listed.name.bytes };
     // Only a local file that is itself what its name says tells what the server's hash should be.
-    if let Ok(ours) = whole_file(archive, &object).await
-        && let Some(theirs) = remote.hash_at(&Path::from(path.as_str())).await?
-    {
-        return Ok(Seen::HashedThere { is_good: theirs == Sha256::of_bytes(&ours).await });
+    if let Ok(ours) = whole_file(archive, &object).await {
+        match remote.hash_at(&Path::from(path.as_str())).await {
+            Ok(Some(theirs)) => return Ok(Seen::HashedThere { is_good: theirs == Sha256::of_bytes(&ours).await }),
+            Ok(None) => {}
+            Err(error) if error.kind() == Kind::Damage => return Ok(Seen::Gone),
+            Err(error) => return Err(error),
+        }
     }
     let Some(theirs) = mirror::read(remote, &path).await? else { return Ok(Seen::Gone) };
     let found = tokio::task::spawn_blocking(move || blake3::hash(&theirs)).await;

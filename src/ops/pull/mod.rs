@@ -80,6 +80,7 @@ pub async fn pull(
     observer: &SharedObserver,
 ) -> Result<PullOutcome> {
     let (started, requests) = (Instant::now(), remote.requests.total());
+    remote.observe(observer.clone());
     let header = mirror::read(remote, layout::HEADER_FILE).await?.ok_or_else(|| {
         Error::new(
             Kind::NoArchive,

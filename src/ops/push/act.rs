@@ -94,13 +94,13 @@ impl<'a> Push<'a> {
     /// snapshots back that need it, and is reported at the end.
     pub(super) async fn act(&self, plan: &PushPlan, there: &mut Vec<u64>) -> Result<()> {
         self.tell_left();
+        self.look_first(plan).await?;
         if let Some(header) = &plan.header {
             self.upload(header).await?;
         }
         if let Some(error) = plan.damaged.first().and_then(|number| self.archive.snapshot(*number).err()) {
             self.state().trouble = Some(error);
         }
-        self.look_first(plan).await?;
         self.upload_all(&plan.refill.iter().collect::<Vec<_>>()).await?;
         let mut steps_left = plan.steps.clone();
         while let Some(step) = steps_left.pop_front() {
@@ -125,6 +125,10 @@ impl<'a> Push<'a> {
 
     /// Lists the folders that get many chunks: an interrupted push leaves chunks without their snapshot.
     async fn look_first(&self, plan: &PushPlan) -> Result<()> {
+        if plan.present.is_empty() && !plan.steps.is_empty() {
+            // The store learns from it which folders it has to make.
+            mirror::table_folders(self.remote).await?;
+        }
         // A remote without a header has never been pushed to.
         if plan.header.is_some() {
             return Ok(());

@@ -151,6 +151,7 @@ async fn push_so_far(
 ) -> (PushOutcome, Result<()>) {
     let (started, requests) = (Instant::now(), remote.requests.total());
     let mut outcome = PushOutcome::of(&remote.name);
+    remote.observe(observer.clone());
     let result = push_into(archive, remote, options, &mut outcome, observer).await;
     outcome.requests = remote.requests.total() - requests;
     outcome.seconds = started.elapsed().as_secs_f64();
