@@ -103,7 +103,8 @@ async fn an_upload_that_the_server_has_lost_begins_anew_at_most_three_times() {
     double.inject(Fault::next("PUT", Action::ExpireStaging).on("*/00003"));
     remote.put_new(&chunk(), some(22_500)).await.unwrap();
     assert!(stored(&double));
-    assert_eq!(count(&double.take_log(), "MKCOL"), 2 + 1, "two staging folders, one for the table");
+    let made = double.take_log().into_iter().filter(|request| request.method == "MKCOL" && request.is_staging());
+    assert_eq!(made.count(), 2);
 
     double.inject(Fault::every("MOVE", Action::error(500, "Exception", "part is missing")).on("*/.file"));
     remote.put_new(&Path::from("tables/T/other.parquet"), some(22_500)).await.unwrap_err();
@@ -193,8 +194,8 @@ async fn somebody_elses_object_is_neither_replaced_nor_taken_for_ours() {
     double.store("till/tables/T/b.parquet", vec![1; 22_500]);
     let error = remote.put_new(&Path::from("tables/T/b.parquet"), some(22_500)).await.unwrap_err();
     assert!(is_taken(&error));
-    // It comes while the parts are on their way.
+    // Something that came while the parts were on their way, and went again.
     double.inject(Fault::next("MOVE", Action::status(412)).on("*/.file"));
-    let error = remote.put_new(&Path::from("tables/T/c.parquet"), some(22_500)).await.unwrap_err();
-    assert!(!error.is_temporary() && double.staged().is_empty(), "{error}");
+    remote.put_new(&Path::from("tables/T/c.parquet"), some(22_500)).await.unwrap();
+    assert!(double.staged().is_empty());
 }

@@ -55,6 +55,7 @@ async fn what_arrives_altered_is_deleted_and_sent_again_but_not_for_ever() {
 #[tokio::test]
 async fn after_a_lost_answer_the_storage_is_asked_and_nothing_is_sent_twice() {
     let (double, remote) = ready(Options::default()).await;
+    double.folder("till/tables/T");
     double.inject(Fault::next("PUT", Action::DropAnswer).on("*.parquet"));
     assert_eq!(remote.put_proven(&chunk(), some(900)).await.unwrap(), (Stored::Uploaded, Proof::Rehashed));
     let log = double.take_log();
@@ -113,7 +114,8 @@ async fn a_server_that_would_overwrite_is_given_another_name_first() {
     let (double, remote) = ready(Options { conditions: false, ..Options::default() }).await;
     assert_eq!(remote.put_new(&chunk(), some(900)).await.unwrap(), Stored::Uploaded);
     assert_eq!(remote.put_new(&chunk(), some(900)).await.unwrap(), Stored::Present);
-    assert!(is_taken(&remote.put_new(&chunk(), some(901)).await.unwrap_err()));
+    assert!(is_taken(&remote.put_new(&chunk(), vec![1; 901].into()).await.unwrap_err()));
+    assert!(is_taken(&remote.put_new(&chunk(), vec![1; 900].into()).await.unwrap_err()));
     assert_eq!(double.content(&format!("till/{CHUNK}")).unwrap(), some(900));
     let names: Vec<_> = double.files().into_keys().collect();
     assert_eq!(names, [format!("till/{CHUNK}")], "no temporary name stays");
