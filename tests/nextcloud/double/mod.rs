@@ -10,7 +10,8 @@
     unused_imports,
     unreachable_pub,
     clippy::unwrap_used,
-    reason = "each test binary uses its part; tests may panic"
+    clippy::result_large_err,
+    reason = "each test binary uses its part; tests may panic; a refusal is a whole answer"
 )]
 
 mod answer;
@@ -263,12 +264,12 @@ impl Double {
 
     /// Takes a file or folder away as an administrator would: it is gone at once, and not in the trash.
     pub fn forget(&self, path: &str) {
-        self.happen(Event::Vanishes(path.to_owned()));
+        self.happen(&Event::Vanishes(path.to_owned()));
     }
 
     /// Something happens now.
-    pub fn happen(&self, event: Event) {
-        self.state().happen(&event);
+    pub fn happen(&self, event: &Event) {
+        self.state().happen(event);
     }
 
     /// Takes a file's bytes from the disk; the server's database does not know.

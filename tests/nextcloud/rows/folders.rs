@@ -10,7 +10,7 @@ async fn row_08_the_parent_is_missing() {
     for version in [30, 31, 32] {
         let rig = Rig::with(Options { version, ..Options::default() }).await;
         // Even the archive's own folder is not there.
-        rig.server.happen(Event::Vanishes("till".into()));
+        rig.server.happen(&Event::Vanishes("till".into()));
         rig.put("tables/Tickets/a.parquet", &bytes(10)).await.unwrap();
         assert_eq!(rig.content("tables/Tickets/a.parquet").unwrap(), bytes(10));
         let log = rig.server.log();
@@ -24,7 +24,7 @@ async fn row_08_the_parent_is_missing() {
         rig.put("tables/Tickets/b.parquet", &bytes(10)).await.unwrap();
         assert_eq!(story(&rig.server.log()), ["PUT 201"]);
         // One that vanishes is made again.
-        rig.server.happen(Event::Vanishes("till/tables".into()));
+        rig.server.happen(&Event::Vanishes("till/tables".into()));
         rig.put("tables/Tickets/c.parquet", &bytes(10)).await.unwrap();
         assert_eq!(rig.server.files().len(), 1);
         rig.assert_clean();

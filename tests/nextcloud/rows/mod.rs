@@ -167,7 +167,7 @@ pub(crate) fn count(log: &[Logged], method: &str) -> usize {
 
 /// So many bytes that differ from place to place.
 pub(crate) fn bytes(length: usize) -> Bytes {
-    (0..length).map(|n| (n % 253) as u8).collect::<Vec<u8>>().into()
+    (0..=252).cycle().take(length).collect::<Vec<u8>>().into()
 }
 
 /// An error with its hint and its causes, as one text.

@@ -266,6 +266,9 @@ async fn dav_server() {
     is_as_declared("dav-server", server.url()).await;
 }
 
+/// A row of the table: what is asked, and a server's answer.
+type Row<'a> = (&'a str, &'a dyn Fn(&Can) -> String);
+
 /// The table as Markdown.
 fn matrix() -> String {
     let servers = declared();
@@ -282,7 +285,7 @@ fn matrix() -> String {
         }
         .to_owned()
     };
-    let rows: [(&str, &dyn Fn(&Can) -> String); 16] = [
+    let rows: [Row; 16] = [
         ("`PUT` with `If-None-Match: *`, name taken", &|can| can.put_taken.to_string()),
         ("`PUT` with a stale `If-Match`", &|can| can.put_stale.to_string()),
         ("`PUT`, parent missing", &|can| can.put_no_parent.to_string()),
