@@ -4,6 +4,7 @@
 //! name, is held as [`SecretString`] and never printed; relative paths are relative to the settings file's folder.
 //! This is the only module that reads the environment.
 
+pub mod edit;
 mod files;
 mod forget;
 mod reader;
@@ -155,6 +156,20 @@ struct File {
 fn environment(name: &str) -> Option<String> {
     // What is not UTF-8 is taken with its odd characters replaced: a wrong value is reported where it is used, a missing one is not.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}
+
+/// A secret from a `TILLVAULT_…` variable, for commands that are given one outside the settings.
+#[must_use]
+pub fn secret_from_environment(variable: &str) -> Option<secrecy::SecretString> {
+    environment(variable).map(Into::into)
+}
+
+/// The program that opens addresses on this machine's desktop; `None` without a desktop.
+#[must_use]
+pub fn browser_opener() -> Option<PathBuf> {
+    environment("DISPLAY").or_else(|| environment("WAYLAND_DISPLAY"))?;
+    let path = environment("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("xdg-open")).find(|program| program.is_file())
 }
 
 fn locate(explicit: Option<&Path>) -> Result<PathBuf> {

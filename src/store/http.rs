@@ -18,6 +18,19 @@ pub(crate) const USER_AGENT: &str = concat!("tillvault/", env!("CARGO_PKG_VERSIO
 /// # Errors
 /// `Config` when the certificates cannot be read, `Store` when the system has none.
 pub(crate) fn client(base: &Url, ca_file: Option<&Path>, connect: Duration) -> Result<reqwest::Client> {
+    client_with(base, ca_file, connect, |builder| builder)
+}
+
+/// The same with a last word on how it is built.
+///
+/// # Errors
+/// As [`client`].
+pub(super) fn client_with(
+    base: &Url,
+    ca_file: Option<&Path>,
+    connect: Duration,
+    last: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> Result<reqwest::Client> {
     static PROVIDER: Once = Once::new();
     // An error means that the program has chosen its provider already.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
@@ -42,7 +55,7 @@ pub(crate) fn client(base: &Url, ca_file: Option<&Path>, connect: Duration) -> R
         let pem = std::fs::read(file).or_fail(Kind::Config, bad)?;
         builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?);
     }
-    builder.build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
+    last(builder).build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
 }
 
 /// Whether an address is on this machine.

@@ -6,6 +6,7 @@
 //!
 //! Never: an existing object overwritten by a PUT, a credential in a message.
 
+pub mod certificate;
 pub mod count;
 pub mod fault;
 mod folder;
@@ -21,9 +22,15 @@ pub mod webdav;
 
 use object_store::path::Path;
 
-pub use remote::{Remote, is_full, is_taken, open_remote};
+pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote};
 
 use crate::error::{Error, Kind, Result};
+
+/// Whether an address is on this machine: what goes there crosses no network.
+#[must_use]
+pub fn is_on_this_machine(url: &url::Url) -> bool {
+    http::is_loopback(url)
+}
 
 /// How many snapshots a remote holds: one request, and a proof that it can be read.
 ///
