@@ -15,7 +15,7 @@ use tillvault::{
     },
     store::{
         Remote,
-        webdav::{Retry, Timeouts, Tuning, WebDav, WebDavSettings},
+        webdav::{Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
     },
 };
 
@@ -88,7 +88,7 @@ fn remote(double: &Double, folder: &std::path::Path) -> Remote {
         retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
         timeouts: Timeouts::default(),
     };
-    let tuning = Tuning { state: Some(folder.join("state")), ..Tuning::default() };
+    let tuning = Tuning { state: Some(folder.join("state")), patience: Patience::NONE, ..Tuning::default() };
     Remote::webdav("cloud", WebDav::tuned(&settings, tuning).unwrap())
 }
 

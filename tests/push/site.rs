@@ -25,7 +25,7 @@ use tillvault::{
     store::{
         Remote,
         profile::ServerKind,
-        webdav::{Retry, Timeouts, Tuning, WebDav, WebDavSettings},
+        webdav::{Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
     },
 };
 
@@ -131,7 +131,7 @@ impl Site {
                 retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
                 timeouts: Timeouts::default(),
             },
-            Tuning { state: Some(self._folder.path().join("state")), ..Tuning::default() },
+            Tuning { state: Some(self._folder.path().join("state")), patience: Patience::NONE, ..Tuning::default() },
         )
         .unwrap();
         Remote::webdav("nextcloud", store)
