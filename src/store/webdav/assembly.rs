@@ -60,7 +60,7 @@ impl WebDav {
                 // It may be there by an earlier MOVE, whose answer was lost.
                 (Code::Precondition, _) if unsure => match self.inner.stat(staging.path).await {
                     Ok(meta) if meta.size == staging.stage.total => {
-                        return self.assembled(staging, stored(meta.e_tag), None).await;
+                        return self.found_there(staging, stored(meta.e_tag)).await;
                     }
                     _ => return Err(End::Taken(problem)),
                 },
@@ -90,10 +90,17 @@ impl WebDav {
             let looks = if locked { 1 } else { LOOKS };
             let (waiting, found) = self.poll(staging, waiting, looks).await?;
             match found {
-                Found::There(result) => return self.assembled(staging, result, None).await,
+                Found::There(result) => return self.found_there(staging, result).await,
                 Found::Idle => wait = Some(waiting),
             }
         }
+    }
+
+    /// The object is there without an answer that says by whom: if another client was faster, the parts of this one are left over.
+    async fn found_there(&self, staging: &Staging<'_>, result: PutResult) -> Result<Assembled, End> {
+        let assembled = self.assembled(staging, result, None).await?;
+        self.drop_stage(staging).await;
+        Ok(assembled)
     }
 
     async fn move_whole(&self, staging: &Staging<'_>) -> Result<(PutResult, Option<Sha256>), Problem> {

@@ -252,7 +252,7 @@ impl WebDav {
     }
 
     /// Takes an upload away that nobody will go on with. What cannot be deleted, the server drops after a day.
-    async fn drop_stage(&self, staging: &Staging<'_>) {
+    pub(super) async fn drop_stage(&self, staging: &Staging<'_>) {
         self.inner.records.forget(staging.path);
         if let Ok(request) = self.staged_request(staging, "DELETE", "") {
             let _ = self.inner.client.send(request).await;
