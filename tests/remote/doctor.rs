@@ -23,7 +23,7 @@ fn a_remote_that_is_well_is_told_so_and_nothing_is_written() {
     assert_eq!(ran.check("copy")["object"], "cloud");
     let reads = |method: &str| matches!(method, "GET" | "HEAD" | "PROPFIND" | "OPTIONS");
     assert!(double.log().iter().all(|request| reads(&request.method)), "{:?}", double.log());
-    home.run(&["push"]).ends(0);
+    home.run(&["remote", "test"]).ends(0);
     let ran = home.run(&["doctor", "--remotes", "--json"]).ends(0);
     ran.has("abilities", "ok", "computes hashes of what it stores");
     let text = home.run(&["doctor", "--remotes"]).ends(0).stdout;

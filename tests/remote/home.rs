@@ -87,7 +87,9 @@ impl Home {
 
     pub(crate) fn nextcloud_like(&self, options: Options) -> Double {
         fs::write(self.path("ann.password"), format!("{PASSWORD}\n")).unwrap();
-        self.runtime.block_on(Double::start(Options { password: PASSWORD.into(), ..options }))
+        let double = self.runtime.block_on(Double::start(options));
+        double.add_real_password(PASSWORD);
+        double
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

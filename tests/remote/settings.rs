@@ -76,3 +76,14 @@ fn credentials_in_addresses_are_refused_and_not_repeated() {
         ["remote", "add", "nas", "webdav", "https://ann:hunter2@nas.lan/x", "--user", "ann", "--password-file", "p"];
     assert!(!home.run(&arguments).ends(2).text().contains("hunter2"));
 }
+
+#[test]
+fn options_of_another_type_are_refused() {
+    let home = Home::new();
+    let add = |more: &[&str]| home.run(&[&["remote", "add", "nextcloud"][..], more].concat());
+    add(&["folder", "a", "--region", "eu"]).ends(2).says(&["--region does not belong"]);
+    add(&["s3", "s3://vault"]).ends(2).says(&["--access-key-id is missing"]);
+    add(&["webdav", "https://nas.lan/x"]).ends(2).says(&["--user is missing"]);
+    add(&["nextcloud", "https://cloud.example", "--password-file", "x"]).ends(2).says(&["--user"]);
+    add(&["ftp", "ftp://nas.lan"]).ends(2).says(&["nextcloud", "webdav", "s3", "folder"]);
+}
