@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod destinations;
 mod diff;
 mod doctor;
 mod find;
@@ -17,6 +18,7 @@ mod init;
 mod load;
 mod progress;
 mod prune;
+mod pull;
 mod push;
 mod query;
 mod remote;
@@ -96,6 +98,7 @@ enum Command {
     Snapshot(snapshot::SnapshotArgs),
     Remote(remote::RemoteArgs),
     Push(push::PushArgs),
+    Pull(pull::PullArgs),
     Load(load::LoadArgs),
     Sync(runs::SyncArgs),
     Nightly(runs::NightlyArgs),
@@ -241,11 +244,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
     match command {
-        Command::Init(args) => init::run(args, context),
+        Command::Init(args) => init::run(args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
         Command::Remote(args) => remote::run(args, context).await,
         Command::Push(args) => push::run(args, context).await,
+        Command::Pull(args) => pull::run(args, context).await,
         Command::Load(args) => load::run(&args, context).await,
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,

@@ -40,6 +40,8 @@ pub struct InitOptions {
     pub remote_username: Option<String>,
     /// Remote: file that holds the app password.
     pub remote_password_file: Option<String>,
+    /// Leave the making of the archive to a pull.
+    pub without_archive: bool,
 }
 
 /// The JSON of `init`.
@@ -81,6 +83,7 @@ pub fn init(options: &InitOptions) -> Result<InitOutcome> {
     let config = Config::load(Some(&path))?;
     let archive_created = match Archive::open(&config.archive) {
         Ok(_) => false,
+        Err(error) if error.kind() == Kind::NoArchive && options.without_archive => false,
         Err(error) if error.kind() == Kind::NoArchive => {
             Archive::create(&config.archive, &config.site)?;
             true

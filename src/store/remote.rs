@@ -302,6 +302,22 @@ pub fn is_full(error: &Failure) -> bool {
     false
 }
 
+/// Whether a failure may be that of one object alone, so that others are worth trying: it is locked, too large, refused or broken off.
+#[must_use]
+pub fn is_about_one_object(error: &Failure) -> bool {
+    use webdav::Code as C;
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        if let Some(problem) = inner.downcast_ref::<webdav::Problem>() {
+            let codes =
+                [C::Locked, C::TooLarge, C::Server, C::Broken, C::TimedOut, C::Mismatch, C::Conflict, C::Unexpected];
+            return codes.contains(&problem.code());
+        }
+        cause = inner.source();
+    }
+    false
+}
+
 /// Opens a remote. Nothing is sent yet. `cache` is the folder of the remotes' local state: what they can do, and which uploads in
 /// parts are under way. It may be deleted at any time.
 ///

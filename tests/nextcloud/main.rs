@@ -4,3 +4,4 @@
 
 mod double;
 mod measured;
+mod rows;

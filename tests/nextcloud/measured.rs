@@ -7,7 +7,7 @@ use reqwest::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
-use super::double::{Action, Double, Fault, Options, Storage};
+use super::double::{Action, Double, Event, Fault, Options, Storage};
 
 fn client() -> reqwest::Client {
     // An error means that it is chosen already.
@@ -192,7 +192,7 @@ async fn an_object_store_checks_nothing_and_forgets_with_its_cache() {
         ask(&server, "PUT", staged(name), &to, "short").await;
     }
     assert_eq!(ask(&server, "MOVE", staged(".file"), &to, "").await.status(), 500, "parts are too small");
-    server.flush_cache();
+    server.happen(&Event::CacheIsFlushed);
     assert_eq!(ask(&server, "PUT", staged("3"), &to, "x").await.status(), 412);
     assert_eq!(ask(&server, "MOVE", staged(".file"), &to, "").await.status(), 500);
 }
@@ -324,7 +324,7 @@ async fn a_listing_comes_whole_or_by_page_with_what_was_asked_for() {
         names += page(more).await.text().await.unwrap().matches("<d:href>").count();
     }
     assert_eq!(names, 8);
-    server.flush_cache();
+    server.happen(&Event::CacheIsFlushed);
     let whole = page(vec![("x-nc-paginate-token", token), ("x-nc-paginate-offset", "3".into())]).await;
     assert_eq!(head(&whole, "x-nc-paginate-total"), "", "a forgotten token gives everything");
     assert_eq!(whole.text().await.unwrap().matches("<d:href>").count(), 8);

@@ -65,7 +65,7 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Apache's mod_dav: the strictest generic server.
+/// Apache's `mod_dav`: the strictest generic server.
 pub(crate) fn apache() -> Peer {
     for _ in 0..3 {
         if let Some(peer) = try_apache(free_port()) {
@@ -160,7 +160,7 @@ print(server.bind_addr[1], flush=True)
 server.serve()
 "#;
 
-/// WsgiDAV over cheroot: answers 201 to uploads that were cut.
+/// `WsgiDAV` over cheroot: answers 201 to uploads that were cut.
 pub(crate) fn wsgidav() -> Peer {
     let folder = open_folder();
     let mut command = python();

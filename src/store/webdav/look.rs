@@ -108,7 +108,10 @@ impl Inner {
     pub(super) async fn children(&self, folder: &Path) -> Result<(Vec<ObjectMeta>, Vec<Path>), Problem> {
         let found = match self.list_folder(folder).await {
             Ok(found) => found,
-            Err(problem) if problem.code() == Code::Missing => return Ok((Vec::new(), Vec::new())),
+            Err(problem) if problem.code() == Code::Missing => {
+                self.folders.know_absent(folder);
+                return Ok((Vec::new(), Vec::new()));
+            }
             // Apache refuses to list what is a file.
             Err(problem) if problem.code() == Code::Unexpected && self.stat(folder).await.is_ok() => {
                 return Ok((Vec::new(), Vec::new()));
@@ -135,6 +138,7 @@ impl Inner {
                 "the path inside the remote's url is not the one the server uses: check user name and spelling",
             ));
         }
+        self.folders.know_all(folder, &folders);
         Ok((objects, folders))
     }
 

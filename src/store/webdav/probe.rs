@@ -127,6 +127,8 @@ impl WebDav {
 async fn identify(inner: &Inner, found: &mut Profile) -> Result<(), Problem> {
     let status = match inner.client.status().await {
         Ok(status) => status,
+        // A server that wants everybody to sign in refuses this, which was asked without: that says nothing about the password.
+        Err(problem) if problem.code() == Code::Credentials => return Ok(()),
         Err(problem) if is_no_answer(&problem) => return Err(problem),
         Err(_) => return Ok(()),
     };

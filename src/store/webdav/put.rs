@@ -80,6 +80,10 @@ impl WebDav {
         let inner = &self.inner;
         let (mut parent_made, mut seen_absent) = (false, false);
         let (mut attempts, mut tried) = (inner.client.attempts(), 0);
+        if folders::parent(path).is_some_and(|parent| inner.folders.is_absent(&parent)) {
+            parent_made = true;
+            self.make_parent(path, false).await?;
+        }
         loop {
             tried += 1;
             let parent_known = folders::parent(path).is_some_and(|parent| inner.folders.is_known(&parent));

@@ -73,6 +73,10 @@ impl WebDav {
         let parent_may_miss = matches!(problem.code(), Code::Conflict | Code::Missing | Code::Forbidden | Code::Server);
         let Some(parent) = folders::parent(to).filter(|parent| parent_may_miss && !inner.folders.is_known(parent))
         else {
+            if problem.code() == Code::Forbidden {
+                // Some servers forbid what they cannot find.
+                inner.stat(from).await?;
+            }
             return Err(problem);
         };
         inner.stat(from).await?;

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 /// Changes the text of an answer.
 #[derive(Clone)]
 pub struct Rewrite(pub Arc<dyn Fn(String) -> String + Send + Sync>);
@@ -10,6 +12,23 @@ impl fmt::Debug for Rewrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Rewrite")
     }
+}
+
+/// What happens on a server without its clients.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The daily job removes all staging folders.
+    StagingExpires,
+    /// A part of this name is gone from every staging folder.
+    PartIsLost(String),
+    /// The distributed cache is emptied: multipart uploads and listings by page are forgotten.
+    CacheIsFlushed,
+    /// A file or folder is gone, past the trash.
+    Vanishes(String),
+    /// Somebody else stores a file.
+    Appears(String, Bytes),
+    /// Somebody else makes a folder.
+    FolderAppears(String),
 }
 
 /// What a fault does.
@@ -37,8 +56,8 @@ pub enum Action {
     CorruptReceived,
     /// The path is locked by somebody else from this request on.
     Lock(Duration),
-    /// All staging folders are removed before the work.
-    ExpireStaging,
+    /// Something happens on the server before the work.
+    Before(Event),
     /// The work takes this long, and a proxy in front answers 504 after a shorter time.
     Proxy { works: Duration, gives_up: Duration },
     /// Only the beginning of the answer's body, as if it were all.

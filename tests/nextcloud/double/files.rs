@@ -235,7 +235,7 @@ fn unwanted(head: &Head, file: &File) -> Option<Answer> {
         |name: &str| head.header(name).map(|tags| tags.split(',').any(|tag| ["*", &etag].contains(&tag.trim())));
     let moment = |name: &str| {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new().relaxed_weekday(true);
-        parser.parse_timestamp(head.header(name)?).ok().map(|time| time.as_second())
+        parser.parse_timestamp(head.header(name)?).ok().map(jiff::Timestamp::as_second)
     };
     if lists("if-match") == Some(false) || moment("if-unmodified-since").is_some_and(|time| file.modified > time) {
         return Some(precondition("The resource has changed"));

@@ -101,7 +101,7 @@ fn render(server: &Server, resource: &Resource, wanted: &[Property]) -> String {
         match value {
             Some((_, value)) if value.is_empty() => write!(found, "<{tag}/>").unwrap(),
             Some((_, value)) => {
-                write!(found, "<{tag}>{value}</{}>", tag.split(' ').next().unwrap_or_default()).unwrap()
+                write!(found, "<{tag}>{value}</{}>", tag.split(' ').next().unwrap_or_default()).unwrap();
             }
             None => write!(missing, "<{tag}/>").unwrap(),
         }

@@ -3,6 +3,8 @@
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
+    /// When it came.
+    pub at: std::time::Instant,
     /// Position among all requests, from 0.
     pub number: usize,
     /// The connection it came on, from 1.

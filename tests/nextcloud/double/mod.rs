@@ -5,7 +5,14 @@
 //! answer may be lost after the work was done. [`Fault`]s spoil chosen requests; [`Double::log`] has every request.
 //! Start reading at [`Options`]; `serve` routes, `files` and `uploads` do the work. It uses nothing of the program it tests.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test binary uses its part; tests may panic")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::result_large_err,
+    reason = "each test binary uses its part; tests may panic; a refusal is a whole answer"
+)]
 
 mod answer;
 mod fault;
@@ -31,9 +38,9 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
 
-pub use fault::{Action, Fault};
+pub use fault::{Action, Event, Fault};
 pub use log::Logged;
-use state::{File, Node, State};
+use state::{Node, State};
 
 /// Where the server keeps what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +102,8 @@ pub struct Options {
     pub mtime: bool,
     /// There is a trash bin.
     pub trash: bool,
+    /// The smallest part an object store takes, but for the last.
+    pub smallest_part: usize,
 }
 
 impl Default for Options {
@@ -119,6 +128,7 @@ impl Default for Options {
             patch_hash: true,
             mtime: true,
             trash: true,
+            smallest_part: 5 * 1024 * 1024,
         }
     }
 }
@@ -249,19 +259,17 @@ impl Double {
 
     /// Stores a file without a request; its folders are made.
     pub fn store(&self, path: &str, content: impl Into<Bytes>) {
-        let mut state = self.state();
-        if let Some((parent, _)) = path.rsplit_once('/') {
-            state.make_folders(parent);
-        }
-        let modified = state.now();
-        let file = File::new(content.into(), modified, &mut state.ids);
-        state.nodes.insert(path.to_owned(), Node::File(file));
+        self.state().store(path, content.into());
     }
 
     /// Takes a file or folder away as an administrator would: it is gone at once, and not in the trash.
     pub fn forget(&self, path: &str) {
-        let below = format!("{path}/");
-        self.state().nodes.retain(|name, _| name != path && !name.starts_with(&below));
+        self.happen(&Event::Vanishes(path.to_owned()));
+    }
+
+    /// Something happens now.
+    pub fn happen(&self, event: &Event) {
+        self.state().happen(event);
     }
 
     /// Takes a file's bytes from the disk; the server's database does not know.
@@ -290,25 +298,6 @@ impl Double {
             staging.parts.iter().map(|(name, part)| (name.clone(), part.data.len() as u64)).collect()
         };
         state.uploads.iter().map(|(id, staging)| (id.clone(), parts(staging))).collect()
-    }
-
-    /// The daily job that removes old staging folders.
-    pub fn expire_staging(&self) {
-        self.state().uploads.clear();
-    }
-
-    /// A part is gone from every staging folder.
-    pub fn lose_part(&self, name: &str) {
-        for staging in self.state().uploads.values_mut() {
-            staging.parts.remove(name);
-        }
-    }
-
-    /// The distributed cache is emptied: multipart uploads under way and listings by page are forgotten.
-    pub fn flush_cache(&self) {
-        let mut state = self.state();
-        state.pages.clear();
-        state.uploads.values_mut().for_each(|staging| staging.cached = false);
     }
 
     /// Deleted files: their names and lengths.

@@ -88,6 +88,7 @@ fn enter(server: &Server, connection: u64, request: Request<Incoming>) -> (Head,
     let number = state.requests;
     state.requests += 1;
     state.log.push(Logged {
+        at: std::time::Instant::now(),
         number,
         connection,
         method: method.clone(),
@@ -151,7 +152,7 @@ async fn act(server: Arc<Server>, head: Head, body: Incoming, action: Option<Act
             let path = files::relative(&server, &head.path).unwrap_or_default().to_owned();
             server.state().locks.insert(path, Some(std::time::Instant::now() + time));
         }
-        Some(Action::ExpireStaging) => server.state().uploads.clear(),
+        Some(Action::Before(event)) => server.state().happen(&event),
         Some(Action::Proxy { works, gives_up }) => {
             twist.lasts = works;
             let behind = Arc::clone(&server);

@@ -7,7 +7,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Options, fault::Fault, log::Logged};
+use super::{
+    Options,
+    fault::{Event, Fault},
+    log::Logged,
+};
 
 /// Counts file ids and makes etags.
 #[derive(Debug)]
@@ -145,6 +149,32 @@ impl State {
         }
     }
 
+    /// Does what nobody has asked for.
+    pub(super) fn happen(&mut self, event: &Event) {
+        match event {
+            Event::StagingExpires => self.uploads.clear(),
+            Event::PartIsLost(name) => self.uploads.values_mut().for_each(|staging| drop(staging.parts.remove(name))),
+            Event::CacheIsFlushed => {
+                self.pages.clear();
+                self.uploads.values_mut().for_each(|staging| staging.cached = false);
+            }
+            Event::Vanishes(path) => {
+                let below = format!("{path}/");
+                self.nodes.retain(|name, _| name != path && !name.starts_with(&below));
+            }
+            Event::Appears(path, content) => self.store(path, content.clone()),
+            Event::FolderAppears(path) => self.make_folders(path),
+        }
+    }
+
+    /// Stores a file and makes its folders.
+    pub(super) fn store(&mut self, path: &str, content: Bytes) {
+        self.make_folders(parent(path));
+        let modified = self.now();
+        let file = File::new(content, modified, &mut self.ids);
+        self.nodes.insert(path.to_owned(), Node::File(file));
+    }
+
     /// Unix seconds by the server's clock.
     pub(super) fn now(&self) -> i64 {
         jiff::Timestamp::now().as_second() + self.clock
@@ -193,6 +223,9 @@ impl State {
     /// Makes a folder and those above it.
     pub(super) fn make_folders(&mut self, path: &str) {
         let now = self.now();
+        if path.is_empty() {
+            return;
+        }
         for (end, _) in path.match_indices('/').chain([(path.len(), "")]) {
             let id = self.ids.next();
             self.nodes

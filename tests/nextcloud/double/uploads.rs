@@ -13,9 +13,6 @@ use super::{
     transfer,
 };
 
-/// Parts of an object store are at least this long, but for the last.
-const SMALLEST_PART: usize = 5 * 1024 * 1024;
-
 /// `below` is what follows `/uploads/`: user, id, part. The user is not looked at: it is always one's own folder.
 pub(super) async fn answer(server: &Server, head: Head, below: &str, body: Incoming, twist: Twist) -> Answer {
     let mut segments = below.trim_end_matches('/').splitn(3, '/').skip(1);
@@ -183,7 +180,7 @@ fn begin(server: &Server, head: &Head, id: &str, to: &str) -> Result<Bytes, Answ
             return Err(internal("Missing metadata for chunked upload"));
         }
         let all_but_last = parts.split_last().map_or(&[][..], |(_, rest)| rest);
-        if all_but_last.iter().any(|part| part.data.len() < SMALLEST_PART) {
+        if all_but_last.iter().any(|part| part.data.len() < server.options.smallest_part) {
             return Err(internal("Your proposed upload is smaller than the minimum allowed object size."));
         }
     }

@@ -4,7 +4,13 @@
 use std::{fmt::Write as _, time::Duration};
 
 use reqwest::Method;
-use tillvault::demo::webdav::{WebDavOptions, WebDavServer};
+use tillvault::{
+    demo::webdav::{WebDavOptions, WebDavServer},
+    store::{
+        Remote,
+        webdav::{Retry, Timeouts, WebDav, WebDavSettings},
+    },
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Url;
 
@@ -204,6 +210,21 @@ async fn is_as_declared(name: &str, url: &Url) {
     let found = Probe { client, url: url.clone() }.all().await;
     let declared = declared().into_iter().find(|(declared, _)| *declared == name).unwrap().1;
     assert_eq!(found, declared, "{name}: what the server does, and what the table says");
+    // The store finds out the same by its own way.
+    let settings = WebDavSettings {
+        url: url.join("probed").unwrap(),
+        username: USER.into(),
+        password: PASSWORD.into(),
+        ca_file: None,
+        retry: Retry::default(),
+        timeouts: Timeouts::default(),
+    };
+    let profile = Remote::webdav("peer", WebDav::new(&settings).unwrap()).probe().await.unwrap();
+    assert_eq!(profile.conditional_put, declared.put_taken == 412, "{name}: {profile:?}");
+    assert_eq!(profile.received_hash, declared.x_hash, "{name}: {profile:?}");
+    assert_eq!(profile.rehash, declared.patch_hash, "{name}: {profile:?}");
+    assert_eq!(profile.chunking, declared.chunking, "{name}: {profile:?}");
+    assert_eq!(profile.pages, declared.pages, "{name}: {profile:?}");
 }
 
 #[tokio::test]
@@ -245,6 +266,9 @@ async fn dav_server() {
     is_as_declared("dav-server", server.url()).await;
 }
 
+/// A row of the table: what is asked, and a server's answer.
+type Row<'a> = (&'a str, &'a dyn Fn(&Can) -> String);
+
 /// The table as Markdown.
 fn matrix() -> String {
     let servers = declared();
@@ -261,7 +285,7 @@ fn matrix() -> String {
         }
         .to_owned()
     };
-    let rows: [(&str, &dyn Fn(&Can) -> String); 16] = [
+    let rows: [Row; 16] = [
         ("`PUT` with `If-None-Match: *`, name taken", &|can| can.put_taken.to_string()),
         ("`PUT` with a stale `If-Match`", &|can| can.put_stale.to_string()),
         ("`PUT`, parent missing", &|can| can.put_no_parent.to_string()),

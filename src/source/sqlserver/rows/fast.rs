@@ -37,14 +37,11 @@ use crate::{
     error::{Error, Kind},
     source::sqlserver::{
         columns::BatchWriter,
-        connect::{APPLICATION, Endpoint},
+        connect::{APPLICATION, Endpoint, PACKET_BYTES},
         fault::Fault,
         types::{Cell, ClockTime},
     },
 };
-
-/// Bytes of a packet, as asked for.
-const PACKET_BYTES: u16 = 16_384;
 
 /// A signed-in connection.
 pub(in crate::source::sqlserver) struct FastClient {

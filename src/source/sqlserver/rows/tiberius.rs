@@ -10,18 +10,15 @@ use std::borrow::Cow;
 use arrow::array::RecordBatch;
 use futures::TryStreamExt as _;
 use tiberius::{ColumnData, IntoSql, Query, QueryItem, QueryStream, Row};
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::net::TcpStream;
 use tokio_util::compat::Compat;
 
 use super::{Question, Stop, Value};
-use crate::{
-    error::{Error, Kind},
-    source::sqlserver::{
-        columns::BatchWriter,
-        fault::Fault,
-        queries,
-        types::{Cell, ClockTime},
-    },
+use crate::source::sqlserver::{
+    columns::BatchWriter,
+    fault::Fault,
+    queries,
+    types::{Cell, ClockTime},
 };
 
 /// The driver's client over TCP.
@@ -95,24 +92,13 @@ fn is_whole(arrived: u64, count: Option<i64>) -> Result<(), Fault> {
     }
 }
 
-/// Rows that wait to become columns together, at most.
-const GROUP_ROWS: usize = 512;
-/// Bytes of their texts and binaries that end a group early, so that fat rows do not gather.
-const GROUP_BYTES: usize = 1 << 20;
-
 /// The rows of one statement.
-///
-/// The driver's decoding is most of the work. What is ours, a value's way into its column, is done for a group of rows by a
-/// task beside it, while the driver goes on; one group at a time, so that order and memory stay what they are.
 pub(in crate::source::sqlserver) struct TiberiusRows<'a> {
     stream: QueryStream<'a>,
-    /// Where values go; away while a group is under way.
-    filling: Filling,
-    group: Group,
-    /// Rows that went into the batch under work, the group included.
-    rows: usize,
+    writer: BatchWriter,
+    /// Which columns are text that comes as bytes.
+    raw: Vec<bool>,
     has_columns: bool,
-    expects: usize,
     arrived: u64,
     counted: Counted,
 }
@@ -126,72 +112,6 @@ enum Counted {
     Rows(i64),
 }
 
-/// Rows that the driver has decoded.
-#[derive(Default)]
-struct Group {
-    rows: Vec<Row>,
-    bytes: usize,
-}
-
-impl Group {
-    fn push(&mut self, row: Row) {
-        let weight = |(_, value): (_, &ColumnData<'static>)| match value {
-            ColumnData::String(Some(text)) => text.len(),
-            ColumnData::Binary(Some(bytes)) => bytes.len(),
-            _ => 0,
-        };
-        self.bytes += row.cells().map(weight).sum::<usize>();
-        self.rows.push(row);
-    }
-
-    fn is_full(&self) -> bool {
-        self.rows.len() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
-    }
-}
-
-/// The batch that is being filled.
-enum Filling {
-    Here(Box<Filler>),
-    There(JoinHandle<Result<Box<Filler>, Stop>>),
-    /// It was given up: an error was told.
-    Gone,
-}
-
-impl Filling {
-    /// The filler, when what it works on is done.
-    async fn here(&mut self) -> Result<Box<Filler>, Stop> {
-        match std::mem::replace(self, Self::Gone) {
-            Self::Here(filler) => Ok(filler),
-            Self::There(task) => task.await.unwrap_or_else(|_| Err(gone())),
-            Self::Gone => Err(gone()),
-        }
-    }
-}
-
-fn gone() -> Stop {
-    Error::new(Kind::Bug, "rows of the till were not put into columns").hint("report it").into()
-}
-
-/// Puts rows into columns.
-struct Filler {
-    writer: BatchWriter,
-    /// Which columns are text that comes as bytes.
-    raw: Vec<bool>,
-}
-
-impl Filler {
-    fn fill(&mut self, rows: Vec<Row>) -> Result<(), Stop> {
-        for row in rows {
-            for (index, value) in row.into_iter().enumerate() {
-                let raw = self.raw.get(index).is_some_and(|raw| *raw);
-                self.writer.put(index, cell(&value, raw)?)?;
-            }
-            self.writer.end_row();
-        }
-        Ok(())
-    }
-}
-
 impl<'a> TiberiusRows<'a> {
     /// Sends the statement.
     ///
@@ -201,16 +121,7 @@ impl<'a> TiberiusRows<'a> {
         let writer = BatchWriter::new(question.columns)?;
         let raw = question.columns.columns.iter().map(|c| question.raw_text && c.sql_type.is_text()).collect();
         let stream = statement(question.text, question.values).query(client).await.map_err(Fault::from)?;
-        Ok(Self {
-            stream,
-            filling: Filling::Here(Box::new(Filler { writer, raw })),
-            group: Group::default(),
-            rows: 0,
-            has_columns: false,
-            expects: question.columns.columns.len(),
-            arrived: 0,
-            counted: Counted::Not,
-        })
+        Ok(Self { stream, writer, raw, has_columns: false, arrived: 0, counted: Counted::Not })
     }
 
     /// See [`super::Rows::next`].
@@ -226,7 +137,7 @@ impl<'a> TiberiusRows<'a> {
                         continue;
                     }
                     self.has_columns = true;
-                    self.expect_columns(metadata.columns().len()).await?;
+                    self.writer.expect_columns(metadata.columns().len())?;
                     continue;
                 }
                 QueryItem::Row(row) if self.counted == Counted::Not => row,
@@ -239,15 +150,16 @@ impl<'a> TiberiusRows<'a> {
                     continue;
                 }
             };
-            self.expect_columns(row.len()).await?;
-            self.group.push(row);
-            self.arrived += 1;
-            self.rows += 1;
-            if self.rows >= max_rows {
-                return self.take().await;
+            let values = row.into_iter();
+            self.writer.expect_columns(values.len())?;
+            for (index, value) in values.enumerate() {
+                let raw = self.raw.get(index).is_some_and(|raw| *raw);
+                self.writer.put(index, cell(&value, raw)?)?;
             }
-            if self.group.is_full() && self.hand_over().await? >= max_bytes {
-                return self.take().await;
+            self.writer.end_row();
+            self.arrived += 1;
+            if self.writer.rows() >= max_rows || self.writer.bytes() >= max_bytes {
+                return Ok(Some(self.writer.take()?));
             }
         }
         if !self.has_columns {
@@ -258,37 +170,10 @@ impl<'a> TiberiusRows<'a> {
             Counted::Not | Counted::Now => None,
         };
         is_whole(self.arrived, count)?;
-        self.take().await
-    }
-
-    async fn expect_columns(&mut self, came: usize) -> Result<(), Stop> {
-        if came == self.expects {
-            return Ok(());
+        if self.writer.rows() == 0 {
+            return Ok(None);
         }
-        Ok(self.filling.here().await?.writer.expect_columns(came)?)
-    }
-
-    /// Gives the group to a task; says how many bytes were in the batch before it.
-    async fn hand_over(&mut self) -> Result<usize, Stop> {
-        let mut filler = self.filling.here().await?;
-        let bytes = filler.writer.bytes();
-        let rows = std::mem::take(&mut self.group).rows;
-        // A spawned future would wait for this thread, which the driver keeps busy.
-        self.filling = Filling::There(tokio::task::spawn_blocking(move || {
-            filler.fill(rows)?;
-            Ok(filler)
-        }));
-        Ok(bytes)
-    }
-
-    /// The rows so far as a batch.
-    async fn take(&mut self) -> Result<Option<RecordBatch>, Stop> {
-        let mut filler = self.filling.here().await?;
-        filler.fill(std::mem::take(&mut self.group).rows)?;
-        self.rows = 0;
-        let batch = if filler.writer.rows() == 0 { None } else { Some(filler.writer.take()?) };
-        self.filling = Filling::Here(filler);
-        Ok(batch)
+        Ok(Some(self.writer.take()?))
     }
 
     /// Rows that arrived so far.
