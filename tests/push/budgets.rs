@@ -24,29 +24,40 @@ use crate::{
     site::{files, snapshot},
 };
 
-struct Cloud {
+/// An archive and a Nextcloud.
+pub(crate) struct Cloud {
     _folder: tempfile::TempDir,
-    archive: std::sync::Arc<Archive>,
-    double: Double,
+    pub(crate) archive: std::sync::Arc<Archive>,
+    pub(crate) double: Double,
     remote: Remote,
 }
 
 impl Cloud {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = Archive::create(&folder.path().join("archive"), "Beach Bar").unwrap();
         let double = Double::local().await;
-        let store = WebDav::new(&WebDavSettings {
-            url: double.url().join("till/").unwrap(),
-            username: "kitchen".into(),
-            password: SecretString::from("app-password"),
-            ca_file: None,
-            retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
-            timeouts: Timeouts::default(),
-        })
-        .unwrap();
-        let remote = Remote::webdav("cloud", store);
+        let remote = remote(&double);
         Self { _folder: folder, archive: std::sync::Arc::new(archive), double, remote }
+    }
+
+    /// The remote as a new process opens it: nothing is known of it.
+    pub(crate) fn remote(&self) -> Remote {
+        remote(&self.double)
+    }
+
+    /// Asserts that every snapshot that is there has all its chunks there.
+    pub(crate) fn assert_snapshots_complete(&self) {
+        let there = self.double.files();
+        for number in self.archive.snapshot_numbers().unwrap() {
+            let object = self.archive.snapshot_object(number).unwrap();
+            if there.get(&format!("till/{}", object.path)) != Some(&object.bytes) {
+                continue;
+            }
+            for chunk in self.archive.chunk_objects(&self.archive.snapshot(number).unwrap()) {
+                assert_eq!(there.get(&format!("till/{}", chunk.path)), Some(&chunk.bytes), "snapshot {number}");
+            }
+        }
     }
 
     async fn push(&self, options: &PushOptions) -> PushOutcome {
@@ -56,7 +67,7 @@ impl Cloud {
         pushed
     }
 
-    fn assert_mirrored(&self) {
+    pub(crate) fn assert_mirrored(&self) {
         let there: BTreeMap<String, u64> = self.double.files();
         for name in files(self.archive.root()) {
             if name.starts_with("tables/") || name.starts_with("snapshots/") || name.starts_with("journal/") {
@@ -66,6 +77,19 @@ impl Cloud {
             }
         }
     }
+}
+
+fn remote(double: &Double) -> Remote {
+    let store = WebDav::new(&WebDavSettings {
+        url: double.url().join("till/").unwrap(),
+        username: "kitchen".into(),
+        password: SecretString::from("app-password"),
+        ca_file: None,
+        retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
+        timeouts: Timeouts::default(),
+    })
+    .unwrap();
+    Remote::webdav("cloud", store)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,4 +10,5 @@ mod keeps;
 mod prunes;
 mod pulls;
 mod site;
+mod soak;
 mod upload;

@@ -85,7 +85,12 @@ impl WebDav {
             };
             match self.upload(&staging, payload).await {
                 Ok(assembled) => {
-                    self.inner.records.forget(path);
+                    if assembled.answered {
+                        self.inner.records.forget(path);
+                    } else {
+                        // Another upload of the same object may have been faster, and then these parts lie there still.
+                        self.drop_stage(&staging).await;
+                    }
                     return Ok(assembled.sent);
                 }
                 Err(End::Lost(problem)) => {
@@ -252,7 +257,7 @@ impl WebDav {
     }
 
     /// Takes an upload away that nobody will go on with. What cannot be deleted, the server drops after a day.
-    pub(super) async fn drop_stage(&self, staging: &Staging<'_>) {
+    async fn drop_stage(&self, staging: &Staging<'_>) {
         self.inner.records.forget(staging.path);
         if let Ok(request) = self.staged_request(staging, "DELETE", "") {
             let _ = self.inner.client.send(request).await;

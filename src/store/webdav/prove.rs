@@ -130,6 +130,7 @@ impl WebDav {
         expected: &Expected,
         policy: ReadBack,
     ) -> object_store::Result<Option<Proof>> {
+        let mut unreadable = false;
         if self.inner.profile().rehash {
             match self.rehash(path).await {
                 Ok(Some(hash)) if hash == expected.sha256 => return Ok(Some(Proof::Rehashed)),
@@ -137,10 +138,12 @@ impl WebDav {
                 Ok(None) => {}
                 // Listed, and not there: the listing was stale (WEBDAV §2.1).
                 Err(problem) if problem.code() == Code::Missing => return Ok(None),
+                // It cannot read the object itself: reading it tells whether it is damaged.
+                Err(problem) if problem.status() == Some(500) => unreadable = true,
                 Err(problem) => return Err(problem.into_store_error(path)),
             }
         }
-        if !policy.wants(path, expected.bytes) {
+        if !unreadable && !policy.wants(path, expected.bytes) {
             return Ok(Some(Proof::Length));
         }
         match read_back(self, path).await {
@@ -155,7 +158,12 @@ impl WebDav {
         if !self.inner.profile().rehash {
             return Ok(None);
         }
-        self.rehash(path).await.map_err(|problem| problem.into_store_error(path))
+        match self.rehash(path).await {
+            Ok(hash) => Ok(hash),
+            // It cannot read the object; whoever asks can.
+            Err(problem) if problem.status() == Some(500) => Ok(None),
+            Err(problem) => Err(problem.into_store_error(path)),
+        }
     }
 
     /// `PATCH` with `X-Recalculate-Hash`. None when the server does not do that after all, which is remembered.
