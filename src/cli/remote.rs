@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use url::Url;
 
 use super::{Context, Rendered, complain, doctor, text_table};
 use crate::{
     config::browser_opener,
-    error::Result,
+    error::{Error, Kind, Result},
     ops::{
         doctor::try_remotes,
         remote::{
@@ -17,6 +17,9 @@ use crate::{
         },
     },
 };
+
+/// Where the options are told.
+const HELP: &str = "`tillvault remote add --help` has examples of each type";
 
 /// Set up the places where the archive is mirrored to: Nextcloud, WebDAV, S3, a folder on another disk
 #[derive(Args)]
@@ -42,6 +45,12 @@ enum RemoteCommand {
 /// Add a remote to the settings, after a look at the place
 ///
 /// Everything else in the settings stays as it is. No secret is written into them: passwords come from a file or a variable.
+///
+/// Nextcloud: the server is found by any of its addresses. Without --user an address is printed (and opened on a desktop); the command
+/// waits until somebody has signed in there, and keeps the app password that the server makes in NAME.password beside the settings.
+/// With --user, a real password is turned into an app password where the server allows it.
+///
+/// Folder: on a disk that is plugged in, name a folder on it, not the mount point: then a missing disk is noticed.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -56,118 +65,67 @@ Proxies are those of the environment: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PRO
 struct AddArgs {
     /// Name of the new remote: letters, digits, - and _
     name: String,
-    #[command(subcommand)]
-    place: PlaceArgs,
-}
-
-#[derive(Subcommand)]
-enum PlaceArgs {
-    Nextcloud(NextcloudArgs),
-    #[command(name = "webdav")]
-    WebDav(WebDavArgs),
-    S3(S3Args),
-    Folder(FolderArgs),
-}
-
-#[derive(Args)]
-struct Common {
+    /// What it is
+    #[arg(value_enum, value_name = "TYPE")]
+    kind: Type,
+    /// Where it is: an address of the Nextcloud, the URL of the WebDAV folder, s3://BUCKET/FOLDER, or a folder
+    address: String,
     /// Write nothing, say what would be written
     #[arg(long, short = 'n')]
     dry_run: bool,
     /// Uploads under way at once, 1 to 6 [default: 4]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=6))]
     connections: Option<u8>,
-    /// Do not look at what is there: the server may be off
+    /// Do not look at what is there: the server may be off (but not to sign in to a Nextcloud)
     #[arg(long)]
     unchecked: bool,
-}
-
-/// A folder on a Nextcloud
-///
-/// Finds the server by any of its addresses. Without --user it prints an address (and opens it on a desktop), waits until somebody has
-/// signed in there, and keeps the app password that the server makes in NAME.password beside the settings. With --user, a real
-/// password is turned into an app password where the server allows it.
-#[derive(Args)]
-struct NextcloudArgs {
-    /// Address of the server, such as the browser shows
-    #[arg(value_name = "ADDRESS")]
-    address: String,
-    /// Folder for the archive, below the user's files; made by the first push
-    #[arg(long, default_value = "tillvault")]
-    folder: String,
-    /// Sign in with this name instead of the browser
-    #[arg(long = "user", value_name = "USER")]
+    /// Certificates to trust besides the system's, in PEM
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Nextcloud: folder for the archive, below the user's files; made by the first push [default: tillvault]
+    #[arg(long, help_heading = "Nextcloud and WebDAV")]
+    folder: Option<String>,
+    /// User; for Nextcloud instead of the browser
+    #[arg(long = "user", value_name = "USER", help_heading = "Nextcloud and WebDAV")]
     username: Option<String>,
     /// File that holds the password alone; else the variable TILLVAULT_REMOTE_<NAME>_PASSWORD
-    #[arg(long, value_name = "FILE", requires = "username")]
+    #[arg(long, value_name = "FILE", requires = "username", help_heading = "Nextcloud and WebDAV")]
     password_file: Option<PathBuf>,
-    /// Certificates to trust besides the system's, in PEM
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Print the address to sign in at, and open no browser
-    #[arg(long)]
+    /// Nextcloud: print the address to sign in at, and open no browser
+    #[arg(long, help_heading = "Nextcloud and WebDAV")]
     no_browser: bool,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// A folder on another WebDAV server
-#[derive(Args)]
-struct WebDavArgs {
-    /// URL of the folder for the archive
-    url: String,
-    /// User
-    #[arg(long = "user", value_name = "USER")]
-    username: String,
-    /// File that holds the password alone; else the variable TILLVAULT_REMOTE_<NAME>_PASSWORD
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// Certificates to trust besides the system's, in PEM
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// A place in an S3 bucket
-#[derive(Args)]
-struct S3Args {
-    /// s3://BUCKET or s3://BUCKET/FOLDER
-    url: String,
     /// Address of the server, when it is not Amazon's
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = "S3")]
     endpoint: Option<String>,
     /// Region [default: us-east-1]
-    #[arg(long)]
+    #[arg(long, help_heading = "S3")]
     region: Option<String>,
     /// Id of the access key
-    #[arg(long, value_name = "ID")]
-    access_key_id: String,
+    #[arg(long, value_name = "ID", help_heading = "S3")]
+    access_key_id: Option<String>,
     /// File that holds the secret access key alone; else the variable TILLVAULT_REMOTE_<NAME>_SECRET_ACCESS_KEY
-    #[arg(long = "secret-file", value_name = "FILE")]
-    secret_access_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", help_heading = "S3")]
+    secret_file: Option<PathBuf>,
     /// The bucket stands in the host name instead of the path
-    #[arg(long)]
+    #[arg(long, help_heading = "S3")]
     virtual_host_style: bool,
     /// An endpoint without encryption will do: only on a network you trust
-    #[arg(long)]
+    #[arg(long, help_heading = "S3")]
     allow_http: bool,
-    /// Certificates to trust besides the system's, in PEM
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    #[command(flatten)]
-    common: Common,
 }
 
-/// A folder of this machine: another disk, a mounted share
-///
-/// It has to be there. On a disk that is plugged in, name a folder on it, not the mount point: then a missing disk is noticed.
-#[derive(Args)]
-struct FolderArgs {
-    /// The folder
-    path: PathBuf,
-    #[command(flatten)]
-    common: Common,
+/// What a remote may be.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Type {
+    /// A folder on a Nextcloud
+    Nextcloud,
+    /// A folder on another WebDAV server
+    #[value(name = "webdav")]
+    WebDav,
+    /// A place in an S3 bucket
+    S3,
+    /// A folder of this machine: another disk, a mounted share; it has to be there
+    Folder,
 }
 
 /// The remotes of the settings; nothing is asked over the network
@@ -212,53 +170,71 @@ pub(super) async fn run(args: RemoteArgs, context: &Context) -> Result<Rendered>
 }
 
 async fn add_one(args: AddArgs, context: &Context) -> Result<Rendered> {
-    let opens = !matches!(&args.place, PlaceArgs::Nextcloud(place) if place.no_browser);
-    let (place, ca_file, common) = args.place.taken_apart();
     let options = AddOptions {
         config: context.config.clone(),
-        name: args.name,
-        place,
-        ca_file,
-        connections: common.connections.map(usize::from),
-        unchecked: common.unchecked,
-        dry_run: common.dry_run,
+        name: args.name.clone(),
+        place: args.place()?,
+        ca_file: args.ca_file.clone(),
+        connections: args.connections.map(usize::from),
+        unchecked: args.unchecked,
+        dry_run: args.dry_run,
     };
-    let outcome = add(&options, &context.observer(), &|url| show(url, opens)).await?;
+    let outcome = add(&options, &context.observer(), &|url| show(url, !args.no_browser)).await?;
     Rendered::new(&outcome, added(&outcome))
 }
 
-impl PlaceArgs {
-    fn taken_apart(self) -> (Place, Option<PathBuf>, Common) {
-        match self {
-            Self::Nextcloud(NextcloudArgs { address, folder, username, password_file, ca_file, common, .. }) => {
-                (Place::Nextcloud { address, folder, username, password_file }, ca_file, common)
+impl AddArgs {
+    fn place(&self) -> Result<Place> {
+        self.nothing_foreign()?;
+        let needed = |value: &Option<String>, option: &str| {
+            value.clone().ok_or_else(|| Error::new(Kind::Usage, format!("{option} is missing")).hint(HELP))
+        };
+        Ok(match self.kind {
+            Type::Nextcloud => Place::Nextcloud {
+                address: self.address.clone(),
+                folder: self.folder.clone().unwrap_or_else(|| "tillvault".to_owned()),
+                username: self.username.clone(),
+                password_file: self.password_file.clone(),
+            },
+            Type::WebDav => Place::WebDav {
+                url: self.address.clone(),
+                username: needed(&self.username, "--user")?,
+                password_file: self.password_file.clone(),
+            },
+            Type::S3 => Place::S3 {
+                url: self.address.clone(),
+                endpoint: self.endpoint.clone(),
+                region: self.region.clone(),
+                access_key_id: needed(&self.access_key_id, "--access-key-id")?,
+                secret_access_key_file: self.secret_file.clone(),
+                virtual_host_style: self.virtual_host_style,
+                allow_http: self.allow_http,
+            },
+            Type::Folder => Place::Folder { path: self.address.clone().into() },
+        })
+    }
+
+    /// An option that the type does not know was meant for something.
+    fn nothing_foreign(&self) -> Result<()> {
+        let (nextcloud, s3) = (self.kind == Type::Nextcloud, self.kind == Type::S3);
+        let dav = nextcloud || self.kind == Type::WebDav;
+        let foreign = [
+            ("--ca-file", self.ca_file.is_some(), dav || s3),
+            ("--folder", self.folder.is_some(), nextcloud),
+            ("--user", self.username.is_some(), dav),
+            ("--no-browser", self.no_browser, nextcloud),
+            ("--endpoint", self.endpoint.is_some(), s3),
+            ("--region", self.region.is_some(), s3),
+            ("--access-key-id", self.access_key_id.is_some(), s3),
+            ("--secret-file", self.secret_file.is_some(), s3),
+            ("--virtual-host-style", self.virtual_host_style, s3),
+            ("--allow-http", self.allow_http, s3),
+        ];
+        match foreign.into_iter().find(|(_, set, belongs)| *set && !*belongs) {
+            Some((option, ..)) => {
+                Err(Error::new(Kind::Usage, format!("{option} does not belong to this type of remote")).hint(HELP))
             }
-            Self::WebDav(WebDavArgs { url, username, password_file, ca_file, common }) => {
-                (Place::WebDav { url, username, password_file }, ca_file, common)
-            }
-            Self::S3(S3Args {
-                url,
-                endpoint,
-                region,
-                access_key_id,
-                secret_access_key_file,
-                virtual_host_style,
-                allow_http,
-                ca_file,
-                common,
-            }) => {
-                let place = Place::S3 {
-                    url,
-                    endpoint,
-                    region,
-                    access_key_id,
-                    secret_access_key_file,
-                    virtual_host_style,
-                    allow_http,
-                };
-                (place, ca_file, common)
-            }
-            Self::Folder(FolderArgs { path, common }) => (Place::Folder { path }, None, common),
+            None => Ok(()),
         }
     }
 }

@@ -101,7 +101,7 @@ impl SettingsText {
         if let Some(remotes) = remotes.as_array_mut() {
             remotes.push(toml::Value::Table(section.table()));
         }
-        self.proven(text, &wanted)
+        self.proven(Some(text), &wanted)
     }
 
     /// The text without the remote `name`.
@@ -120,13 +120,14 @@ impl SettingsText {
                 wanted.remove("remote");
             }
         }
-        self.proven(cut(&self.text, index).unwrap_or_default(), &wanted)
+        self.proven(cut(&self.text, index), &wanted)
     }
 
     /// The text, if it means just what is wanted.
-    fn proven(&self, text: String, wanted: &toml::Table) -> Result<Self> {
-        match toml::from_str::<toml::Table>(&text) {
-            Ok(table) if table == *wanted => Ok(Self { path: self.path.clone(), text, table }),
+    fn proven(&self, text: Option<String>, wanted: &toml::Table) -> Result<Self> {
+        let table = text.as_ref().and_then(|text| toml::from_str::<toml::Table>(text).ok());
+        match (text, table) {
+            (Some(text), Some(table)) if table == *wanted => Ok(Self { path: self.path.clone(), text, table }),
             _ => Err(Error::new(
                 Kind::Config,
                 format!("{} cannot be changed by a program: it was written in an unusual form", self.path.display()),

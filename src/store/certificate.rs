@@ -8,7 +8,8 @@ use url::Url;
 use super::http;
 use crate::error::Result;
 
-/// When the certificate that the server at `url` shows will run out. `None` without TLS, and where it cannot be found out.
+/// When the certificate that the server at `url` shows will run out. `None` without TLS, and where it cannot be found out:
+/// behind a proxy, for one.
 ///
 /// Only an accepted certificate is looked at; a refused one is told by every request.
 ///

@@ -8,7 +8,7 @@ use std::{path::Path, sync::Once, time::Duration};
 
 use url::Url;
 
-use crate::error::{Kind, OrFail, Result};
+use crate::error::{Error, Kind, OrFail, Result};
 
 /// What the server sees as the client's name. Nextcloud shows it in the list of devices.
 pub(crate) const USER_AGENT: &str = concat!("tillvault/", env!("CARGO_PKG_VERSION"));
@@ -53,7 +53,12 @@ pub(super) fn client_with(
     } else if let Some(file) = ca_file {
         let bad = || format!("cannot read the certificates in {}", file.display());
         let pem = std::fs::read(file).or_fail(Kind::Config, bad)?;
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?);
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?;
+        if certificates.is_empty() {
+            return Err(Error::new(Kind::Config, format!("there is no certificate in {}", file.display()))
+                .hint("it has to hold certificates in PEM: -----BEGIN CERTIFICATE-----"));
+        }
+        builder = builder.tls_certs_merge(certificates);
     }
     last(builder).build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
 }

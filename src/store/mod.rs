@@ -22,7 +22,7 @@ pub mod webdav;
 
 use object_store::path::Path;
 
-pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote};
+pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote, open_remote_hasty};
 
 use crate::error::{Error, Kind, Result};
 
@@ -46,11 +46,19 @@ pub async fn count_snapshots(remote: &Remote) -> Result<u64> {
 /// A store's error as the crate's: `message` says what failed; kind, hint and "try later" come from the cause.
 #[must_use]
 pub fn failure(message: impl Into<String>, error: object_store::Error) -> Error {
+    // S3 answers 403 to a wrong key; WebDAV tells a refused sign-in (401) from a folder that is not for that user (403).
+    let by_s3 = s3::refused(&error);
     let kind = match &error {
         object_store::Error::Unauthenticated { .. } => Kind::Credentials,
+        _ if by_s3 => Kind::Credentials,
         _ => Kind::Store,
     };
     let mut failure = Error::new(kind, message);
+    if by_s3 {
+        failure = failure.hint(
+            "check access key id and secret of this remote, this machine's clock, and what the key may do in the bucket: list, read, write, delete",
+        );
+    }
     if let Some(problem) = webdav::problem_of(&error) {
         if let Some(hint) = problem.next_step() {
             failure = failure.hint(hint);

@@ -93,6 +93,13 @@ fn host_style(endpoint: &Url, bucket: &str, virtual_host: bool) -> std::result::
     Ok(url)
 }
 
+/// Whether a server of S3 refused the key, or what it may do.
+pub(super) fn refused(error: &object_store::Error) -> bool {
+    let is_http =
+        |source: &(dyn std::error::Error + Send + Sync + 'static)| source.to_string().contains("status code: 403");
+    matches!(error, object_store::Error::PermissionDenied { source, .. } if is_http(source.as_ref()))
+}
+
 fn retry() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(250), max_backoff: Duration::from_secs(8), base: 2. };

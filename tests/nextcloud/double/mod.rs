@@ -324,6 +324,11 @@ impl Double {
         self.state().quota = bytes;
     }
 
+    /// Another password that is right, and no app password: the one that the user types in.
+    pub fn add_real_password(&self, password: &str) {
+        self.state().accounts.push((self.server.options.login.clone(), password.to_owned()));
+    }
+
     /// The app password is revoked: no password is right any more.
     pub fn revoke(&self) {
         self.state().accounts.clear();

@@ -55,11 +55,24 @@ async fn look_at(config: &Config, remote: &RemoteConfig, archive: Option<&Archiv
             return of(checks, &remote.name);
         }
     }
-    match store::open_remote(remote, &config.archive.join(layout::REMOTES)) {
+    match store::open_remote_hasty(remote, &config.archive.join(layout::REMOTES)) {
         Ok(opened) => copy(config, remote, &opened, archive, &mut checks).await,
-        Err(error) => checks.push(Check::failed(PART, "copy", &error)),
+        Err(error) => checks.push(failed("copy", &error)),
     }
     of(checks, &remote.name)
+}
+
+/// A failure with what lies deepest: the causes between say that a request failed.
+fn failed(name: &'static str, error: &Error) -> Check {
+    let mut check = Check::failed(PART, name, error);
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    if let Some(cause) = cause {
+        check.message = format!("{} ({cause})", error.message());
+    }
+    check
 }
 
 fn of(checks: Vec<Check>, name: &str) -> Vec<Check> {
@@ -76,7 +89,7 @@ async fn copy(
 ) {
     let there = match held(opened, archive).await {
         Ok(there) => there,
-        Err(error) => return checks.push(Check::failed(PART, "copy", &error)),
+        Err(error) => return checks.push(failed("copy", &error)),
     };
     let local = archive.and_then(|archive| archive.snapshot_numbers().ok()).map(|numbers| numbers.len() as u64);
     checks.push(compared(&remote.kind.address(), there, local));

@@ -5,7 +5,7 @@ use std::path::Path;
 use secrecy::SecretString;
 use url::Url;
 
-use super::{Check, PART};
+use super::{Check, PART, failed};
 use crate::{
     error::{Error, Kind, Result},
     store::nextcloud::{Capabilities, Credentials, Nextcloud, Status, User},
@@ -51,7 +51,7 @@ pub(super) async fn look(
             let go_on = same.is_ok();
             checks.push(match same {
                 Ok(()) => Check::ok(PART, "login", format!("signed in as {} ({})", user.name, user.id)),
-                Err(error) => Check::failed(PART, "login", &error),
+                Err(error) => failed("login", &error),
             });
             go_on
         }
@@ -60,7 +60,7 @@ pub(super) async fn look(
 }
 
 fn stop(checks: &mut Vec<Check>, name: &'static str, error: &Error) -> bool {
-    checks.push(Check::failed(PART, name, error));
+    checks.push(failed(name, error));
     false
 }
 
@@ -70,7 +70,7 @@ fn about(status: &Status) -> Check {
         let error = Error::new(Kind::Store, format!("{product} {} is in maintenance mode", status.version))
             .hint("wait until its administrator has finished; pushes go on from where they were")
             .temporary();
-        return Check::failed(PART, "server", &error);
+        return failed("server", &error);
     }
     Check::ok(PART, "server", format!("{product} {} is up", status.version))
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use object_store::{Error as StoreError, ObjectStoreExt as _, PutMode, PutOptions, path::Path};
 use rand::Rng as _;
 
-use super::{Check, PART, abilities, certificate, encryption, held, little, nextcloud, of, words};
+use super::{Check, PART, abilities, certificate, encryption, failed, held, little, nextcloud, of, words};
 use crate::{
     archive::{Archive, layout},
     config::{Config, RemoteConfig, RemoteKind, edit},
@@ -52,12 +52,12 @@ async fn try_one(config: &Config, remote: &RemoteConfig, archive: Option<&Archiv
             return of(checks, &remote.name);
         }
     }
-    match store::open_remote(remote, &config.archive.join(layout::REMOTES)) {
+    match store::open_remote_hasty(remote, &config.archive.join(layout::REMOTES)) {
         Ok(opened) => {
             reach(remote, &opened, archive, &mut checks).await;
             checks.extend(certificate(&remote.kind).await);
         }
-        Err(error) => checks.push(Check::failed(PART, "reach", &error)),
+        Err(error) => checks.push(failed("reach", &error)),
     }
     of(checks, &remote.name)
 }
@@ -72,7 +72,7 @@ async fn reach(remote: &RemoteConfig, opened: &Remote, archive: Option<&Archive>
                 format!("{} can be read and holds {snapshots}", remote.kind.address()),
             ));
         }
-        Err(error) => return checks.push(Check::failed(PART, "reach", &error)),
+        Err(error) => return checks.push(failed("reach", &error)),
     }
     let trial = Trial::new(opened);
     let went = trial.write_and_read(checks).await;
@@ -80,25 +80,25 @@ async fn reach(remote: &RemoteConfig, opened: &Remote, archive: Option<&Archive>
     match (went, removed) {
         (Ok(()), Ok(())) => checks.push(Check::ok(PART, "delete", "what was written is gone again")),
         (Err((name, error)), removed) => {
-            checks.push(Check::failed(PART, name, &error));
+            checks.push(failed(name, &error));
             // What could not be written can often not be removed either; that says nothing new.
             if let (Err(error), true) = (removed, name != "write") {
-                checks.push(Check::failed(PART, "delete", &error));
+                checks.push(failed("delete", &error));
             }
             return;
         }
-        (Ok(()), Err(error)) => checks.push(Check::failed(PART, "delete", &error)),
+        (Ok(()), Err(error)) => checks.push(failed("delete", &error)),
     }
     match opened.probe().await {
         Ok(profile) => checks.push(abilities(&profile, &remote.name)),
-        Err(error) => checks.push(Check::failed(PART, "abilities", &error)),
+        Err(error) => checks.push(failed("abilities", &error)),
     }
     match opened.quota().await {
         Ok(Some(quota)) => checks.push(little(quota.free, None)),
         Ok(None) => {
             checks.push(Check::unknown(PART, "room", "not known: the server does not tell how much room is left"))
         }
-        Err(error) => checks.push(Check::failed(PART, "room", &error)),
+        Err(error) => checks.push(failed("room", &error)),
     }
 }
 
