@@ -212,7 +212,7 @@ impl Adding<'_> {
 
     fn tail(&self, section: &mut RemoteSectionText) -> Result<()> {
         if let Some(file) = &self.options.ca_file {
-            section.set("ca_file", self.from_settings(file)?);
+            section.set("ca_file", self.as_settings_name_it(file)?);
         }
         if let Some(connections) = self.options.connections {
             section.set("connections", i64::try_from(connections).unwrap_or(i64::MAX));
@@ -225,7 +225,7 @@ impl Adding<'_> {
         section.set("url", url);
         section.set("username", username);
         if let Some(file) = secret.file() {
-            section.set("password_file", self.from_settings(file)?);
+            section.set("password_file", self.as_settings_name_it(file)?);
         }
         self.tail(&mut section)?;
         Ok(section)
@@ -246,7 +246,7 @@ impl Adding<'_> {
         }
         section.set("access_key_id", access_key_id.as_str());
         if let Some(file) = secret.file() {
-            section.set("secret_access_key_file", self.from_settings(file)?);
+            section.set("secret_access_key_file", self.as_settings_name_it(file)?);
         }
         for (key, value) in [("virtual_host_style", *virtual_host_style), ("allow_http", *allow_http)] {
             if value {
@@ -280,7 +280,7 @@ impl Adding<'_> {
     }
 
     /// A path as the settings name it: relative where it lies beside or below them.
-    fn from_settings(&self, path: &Path) -> Result<String> {
+    fn as_settings_name_it(&self, path: &Path) -> Result<String> {
         let path = std::path::absolute(path).or_fail(Kind::Config, || format!("cannot resolve {}", path.display()))?;
         text(path.strip_prefix(&self.folder).unwrap_or(&path))
     }
