@@ -120,16 +120,16 @@ async fn a_slow_line_is_waited_for_as_long_as_it_goes_on() {
     for reader in readers(&rig.server) {
         // The answer takes longer than the time-out, but there is always a packet within it: less, one of the drivers does
         // not see.
-        let config = TillConfig { statement_timeout: Duration::from_millis(1_500), ..reader };
+        let config = TillConfig { statement_timeout: Duration::from_millis(2_500), ..reader };
         let what = reader_of(&config);
-        let slow = Tamper::drip(100, Duration::from_millis(10));
+        let slow = Tamper::drip(2_048, Duration::from_millis(300));
         rig.server.faults().arm(When::Text(rows_of("Orders")), slow, 1);
         let struck = rig.strike(&config).await;
         assert!(struck.fired && struck.outcome.is_ok(), "{what}: {:?}", struck.outcome);
         assert!(struck.took > config.statement_timeout, "{what}: {:?}", struck.took);
         assert!(rig.survives(what, struck, &config).await.is_empty());
         // A byte, and silence.
-        rig.server.faults().arm(When::Text(rows_of("Notes")), Tamper::drip(1, Duration::from_secs(5)), 1);
+        rig.server.faults().arm(When::Text(rows_of("Notes")), Tamper::drip(1, Duration::from_secs(10)), 1);
         let struck = rig.strike(&config).await;
         let error = struck.outcome.as_ref().unwrap_err();
         assert_eq!(error.exit_code(), 75, "{what}: {}", all_words(error));
