@@ -169,7 +169,10 @@ fn any_decimal(precision: usize, scale: i8, lot: &mut Lot) -> Value {
 }
 
 fn number_or_time(name: &str, scale: usize, lot: &mut Lot) -> Value {
-    let day = |days: i64, year: i16| date(year, 1, 1).checked_add(SignedDuration::from_hours(24 * days)).unwrap();
+    let day = |days: i64, year: i64| {
+        let before_1970 = if year == 1 { 719_162 } else { 25_567 };
+        date(1970, 1, 1).checked_add(SignedDuration::from_hours(24 * (days - before_1970))).unwrap()
+    };
     match name {
         "bit" => {
             let bit: bool = lot.random();
