@@ -4,7 +4,8 @@
 #   scripts/bench.sh pipeline [ORDER LINES] snapshot against a bare tiberius drain, unchanged run, replica load; 200,000 lines by default
 #   scripts/bench.sh till [ORDER LINES]     reading a till of a million order lines: both readers against bare drains, odbc2parquet over
 #                                           FreeTDS and ConnectorX; quick against full; memory. On the server that
-#                                           TILLVAULT_TEST_MSSQL names, where it is set
+#                                           TILLVAULT_TEST_MSSQL names, where it is set. The demo till keeps the checksums it has
+#                                           computed; the time it took for them is told apart, that of a SQL Server is not in it
 #   scripts/bench.sh archive [--quick]      bytes and objects per night and per sync of two simulated sites, for several ladders, beside
 #                                           restic, borg and whole-table Parquet; then speed and memory. About 10 minutes; --quick under one
 # Ratios within one run count; seconds depend on the machine and on what else runs. The archive's sizes are exact and repeatable.
@@ -14,7 +15,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'bench: %s\n' "$*"; }
-usage() { sed -n '2,12s/^# \{0,1\}//p' scripts/bench.sh; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' scripts/bench.sh; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"

@@ -96,6 +96,18 @@ impl Server {
         &self.target
     }
 
+    /// Whether checksums are computed once and kept: the demo till, frozen. A real server computes them at each question.
+    pub(crate) fn keeps_answers(&self) -> bool {
+        self.till.is_some()
+    }
+
+    /// Forgets what was kept.
+    pub(crate) fn forget_answers(&self) {
+        if let Some(till) = &self.till {
+            till.engine().freeze();
+        }
+    }
+
     /// Lets the demo till serve its orders ten times over. A real server does not do that.
     pub(crate) fn repeat_orders(&self) -> bool {
         let Some(till) = &self.till else { return false };

@@ -186,6 +186,9 @@ pub struct TableRead {
     /// How often rows of it were read, since they moved; absent for once.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub passes: u32,
+    /// Its rows are of a later moment than those of the other tables: the read transaction did not reach it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
 }
 
 fn once() -> u32 {

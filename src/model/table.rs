@@ -167,7 +167,7 @@ pub struct Table {
     #[serde(default, skip_serializing_if = "unset")]
     pub heap: bool,
     /// What kind of table, where it is more than a plain one: `system versioned`, `history`, `memory optimised`, `file table`,
-    /// `graph node`, `graph edge`, `ledger`.
+    /// `graph node`, `graph edge`, `ledger`; `system versioned, memory optimised` for one that is both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// The table that holds the former rows of a system-versioned table. It is a base table as well, with an entry of its own.
@@ -186,6 +186,12 @@ impl Table {
     #[must_use]
     pub fn new(name: TableName, columns: Vec<Column>) -> Self {
         Self { name, columns, ..Self::default() }
+    }
+
+    /// Whether the table is memory-optimised: a read transaction under SNAPSHOT isolation does not reach it.
+    #[must_use]
+    pub fn is_memory_optimised(&self) -> bool {
+        self.kind.as_deref().is_some_and(|kind| kind.ends_with("memory optimised"))
     }
 
     /// The same table with a primary key of these columns.

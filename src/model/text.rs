@@ -18,11 +18,22 @@ const STEP: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfUnit;
 
-/// Appends text in UTF-16, little-endian, as the archive keeps it. Allocates for `out` alone.
+/// Text in UTF-16, little-endian, as the archive keeps it.
+///
+/// # Errors
+/// [`HalfUnit`] when the number of bytes is odd.
+pub fn from_utf16le(bytes: &[u8]) -> Result<String, HalfUnit> {
+    let mut out = Vec::new();
+    push_utf16le(bytes, &mut out)?;
+    Ok(String::from_utf8(out).expect("whole characters alone were appended"))
+}
+
+/// Appends text in UTF-16, little-endian, as the archive keeps it: valid UTF-8, as bytes, because whoever gathers many texts
+/// has them checked together. Allocates for `out` alone.
 ///
 /// # Errors
 /// [`HalfUnit`] when the number of bytes is odd; `out` is as it was.
-pub fn push_utf16le(bytes: &[u8], out: &mut String) -> Result<(), HalfUnit> {
+pub fn push_utf16le(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), HalfUnit> {
     if !bytes.len().is_multiple_of(2) {
         return Err(HalfUnit);
     }
@@ -35,14 +46,15 @@ pub fn push_utf16le(bytes: &[u8], out: &mut String) -> Result<(), HalfUnit> {
     Ok(())
 }
 
-/// Appends the ASCII text that `bytes` begin with, in steps; gives what is behind it.
-fn push_ascii<'a>(bytes: &'a [u8], out: &mut String) -> &'a [u8] {
-    let (steps, _) = bytes.as_chunks::<{ 2 * STEP }>();
-    let mut taken = 0;
-    for step in steps {
+/// Appends the ASCII text that `bytes` begin with, in steps, the last of which may be shorter; gives what is behind it.
+fn push_ascii<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (step, behind) = rest.split_at_checked(2 * STEP).unwrap_or((rest, &[]));
         let mut narrow = [0; STEP];
         let mut all = 0;
-        for (byte, unit) in narrow.iter_mut().zip(step.as_chunks::<2>().0) {
+        let (units, _) = step.as_chunks::<2>();
+        for (byte, unit) in narrow.iter_mut().zip(units) {
             let unit = u16::from_le_bytes(*unit);
             all |= unit;
             *byte = unit.to_le_bytes()[0];
@@ -50,22 +62,21 @@ fn push_ascii<'a>(bytes: &'a [u8], out: &mut String) -> &'a [u8] {
         if all >= 0x80 {
             break;
         }
-        let Ok(text) = str::from_utf8(&narrow) else { break };
-        out.push_str(text);
-        taken += step.len();
+        out.extend_from_slice(&narrow[..units.len()]);
+        rest = behind;
     }
-    &bytes[taken..]
+    rest
 }
 
 /// Appends characters one by one until some ASCII ones in a row suggest that the quick way may do again.
-fn push_others<'a>(bytes: &'a [u8], out: &mut String) -> &'a [u8] {
+fn push_others<'a>(bytes: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let (units, _) = bytes.as_chunks::<2>();
     let mut ascii = 0;
     let mut at = 0;
     while let Some(unit) = units.get(at).map(|unit| u16::from_le_bytes(*unit)) {
         at += 1;
         if let Some(character) = char::from_u32(u32::from(unit)).filter(|character| *character != MARK) {
-            out.push(character);
+            push_character(character, out);
             ascii = if unit < 0x80 { ascii + 1 } else { 0 };
             if ascii == STEP {
                 break;
@@ -76,7 +87,7 @@ fn push_others<'a>(bytes: &'a [u8], out: &mut String) -> &'a [u8] {
         let next = units.get(at).map(|unit| u16::from_le_bytes(*unit));
         match next.and_then(|next| char::decode_utf16([unit, next]).next()) {
             Some(Ok(character)) if character != MARK => {
-                out.push(character);
+                push_character(character, out);
                 at += 1;
             }
             _ => push_escape(unit, out),
@@ -85,12 +96,18 @@ fn push_others<'a>(bytes: &'a [u8], out: &mut String) -> &'a [u8] {
     &bytes[2 * at..]
 }
 
-fn push_escape(unit: u16, out: &mut String) {
-    out.push(MARK);
-    for shift in [12, 8, 4, 0] {
-        let digit = char::from_digit(u32::from(unit >> shift & 0xF), 16).unwrap_or('0');
-        out.push(digit.to_ascii_uppercase());
-    }
+fn push_character(character: char, out: &mut Vec<u8>) {
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+fn push_escape(unit: u16, out: &mut Vec<u8>) {
+    push_character(MARK, out);
+    out.extend_from_slice(escape(unit).as_bytes());
+}
+
+/// What stands behind the mark.
+fn escape(unit: u16) -> String {
+    format!("{unit:04X}")
 }
 
 /// Text that is valid Unicode as the archive keeps it: the same, but for U+FFFF.
@@ -101,7 +118,10 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 8);
     for character in text.chars() {
-        if character == MARK { push_escape(0xFFFF, &mut out) } else { out.push(character) }
+        out.push(character);
+        if character == MARK {
+            out.push_str(&escape(0xFFFF));
+        }
     }
     Cow::Owned(out)
 }
@@ -146,8 +166,10 @@ mod tests {
 
     fn kept(units: &[u16]) -> String {
         let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
-        let mut text = String::from("before ");
+        let mut text = b"before ".to_vec();
         push_utf16le(&bytes, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text.strip_prefix("before "), Some(&*from_utf16le(&bytes).unwrap()));
         text.strip_prefix("before ").unwrap().to_owned()
     }
 
@@ -190,9 +212,10 @@ mod tests {
 
     #[test]
     fn half_a_unit_is_refused() {
-        let mut text = String::from("x");
+        let mut text = b"x".to_vec();
         assert_eq!(push_utf16le(&[0x41, 0, 0x42], &mut text), Err(HalfUnit));
-        assert_eq!(text, "x");
+        assert_eq!(text, b"x");
+        assert_eq!(from_utf16le(&[0x41]), Err(HalfUnit));
     }
 
     fn unit() -> impl Strategy<Value = u16> {

@@ -167,7 +167,8 @@ pub trait Source: Send {
     /// [`Source::read`] would read. The rows themselves stay there.
     ///
     /// # Errors
-    /// `Source`, as above. That the server lacks a function is no error but [`Sums::Cannot`].
+    /// `Source`, as above. That the server lacks a function, or takes too long, is no error but [`Sums::Cannot`]. The read
+    /// transaction may be lost by either; reading tells.
     async fn sums(&mut self, table: &Table, open: u32) -> Result<Sums> {
         let _ = (table, open);
         Ok(Sums::Cannot("this source computes no checksums".into()))

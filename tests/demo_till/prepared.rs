@@ -8,7 +8,10 @@ use tillvault::{
         fault::{Fault, When},
         schema,
     },
-    source::sqlserver::queries::{self, Lower},
+    source::sqlserver::queries::{
+        self, Lower,
+        fingerprint::{self, Digest},
+    },
 };
 
 use crate::raw_tds::RawClient;
@@ -204,4 +207,64 @@ async fn repeated_rows_go_on_with_their_keys() {
     assert_eq!(names[..once], names[once..2 * once]);
     assert!(ids[..once].iter().zip(&ids[once..]).all(|(a, b)| a + last == *b));
     assert_eq!(crate::support::error_number(&mut client, "SELECT COUNT(*) FROM Orders").await, 40517);
+}
+
+/// What `sql` gives, and whether it was ready.
+fn ask(till: &DemoTill, client: &mut RawClient, sql: &str) -> (Vec<u8>, bool) {
+    let before = till.server().prepared_answers();
+    client.batch(sql).unwrap();
+    (client.receive().unwrap(), till.server().prepared_answers() > before)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn checksums_are_computed_once_and_have_the_bytes_of_the_ordinary_way() {
+    let till = till().await;
+    let digest = Digest { binary_checksum: true, any_length: true };
+    let mut texts: Vec<String> =
+        schema::tables().unwrap().iter().filter_map(|table| fingerprint::sums(table, 512, digest)).collect();
+    assert!(texts.len() > 70);
+    texts.push(queries::DESCRIBE.to_owned());
+    texts.push("SELECT COUNT(*) AS one FROM Tickets".to_owned());
+    texts.push("SELECT COUNT(*) AS two FROM Tickets".to_owned());
+    let mut plain = client(&till, 4096);
+    let mut inside = client(&till, 32_767);
+    inside.batch("SET TRANSACTION ISOLATION LEVEL SNAPSHOT; BEGIN TRANSACTION").unwrap();
+    inside.receive().unwrap();
+    // The last token says whether a transaction is open; the one that answers what is asked is the same.
+    let shown = |(answer, ready): (Vec<u8>, bool)| (answer[..answer.len() - 13].to_vec(), ready);
+    let ordinary: Vec<_> = texts.iter().map(|text| shown(ask(&till, &mut plain, text))).collect();
+    assert!(ordinary.iter().all(|(answer, ready)| answer.first() == Some(&0x81) && !ready));
+    till.engine().freeze();
+    for (text, (bytes, _)) in texts.iter().zip(&ordinary) {
+        assert!(shown(ask(&till, &mut plain, text)) == (bytes.clone(), false), "{text}");
+        assert!(shown(ask(&till, &mut plain, text)) == (bytes.clone(), true), "{text}");
+        assert!(shown(ask(&till, &mut inside, text)) == (bytes.clone(), true), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_goes_with_the_freezing_and_keeps_no_fault_away() {
+    let till = till().await;
+    let count = "SELECT COUNT(*) AS n FROM [dbo].[Orders]";
+    let mut client = client(&till, 4096);
+    till.engine().freeze();
+    let (first, _) = ask(&till, &mut client, count);
+    assert_eq!(ask(&till, &mut client, count), (first.clone(), true));
+    till.faults().arm(When::Table("Orders".into()), Fault::deadlock(), 1);
+    assert_eq!(ask(&till, &mut client, count).0.first(), Some(&0xAA));
+    assert_eq!(ask(&till, &mut client, count), (first.clone(), true));
+    till.trade().trade_day().unwrap();
+    let (second, ready) = ask(&till, &mut client, count);
+    assert!(second != first && !ready);
+    till.engine().freeze();
+    assert_eq!(ask(&till, &mut client, count), (second.clone(), false));
+    assert_eq!(ask(&till, &mut client, count), (second, true));
+    // An answer that a fault cut short is not kept as a whole one.
+    let ids = "SELECT [Id] FROM [dbo].[Payments]";
+    till.faults().arm(When::Table("Payments".into()), Fault::ErrorAfter(3, 824, "a page is torn".into()), 1);
+    let (torn, _) = ask(&till, &mut client, ids);
+    let (whole, ready) = ask(&till, &mut client, ids);
+    assert!(whole.len() > torn.len() && !ready);
+    till.engine().freeze_repeating(&[("Orders", 2)]);
+    assert_eq!(ask(&till, &mut client, count).0.first(), Some(&0xAA), "the rows of a repeated table are not counted");
 }

@@ -5,9 +5,11 @@
 #[path = "../scripted_till/mod.rs"]
 mod scripted_till;
 
+mod apart;
 mod collisions;
 mod equal;
 mod moving;
+mod questions;
 mod wire;
 
 #[allow(dead_code, reason = "this uses its part of it")]

@@ -218,9 +218,7 @@ fn judge(what: &str, at: At, (leads, isolation): (Leads, bool), code: u8, words:
     let complete = code == 0 && missing.is_empty();
     // A run whose read transaction was lost begins anew; sums that could not be had are done without.
     let anew = complete && (isolation || at == At::Sums);
-    // A table that may not be summed up may not be read either.
-    let table = if at == At::Sums && isolation { Some("Orders") } else { at.table() };
-    let named = code == 0 && table.is_some_and(|table| missing == [table]);
+    let named = code == 0 && at.table().is_some_and(|table| missing == [table]);
     let good = match leads {
         Leads::Lost => code == 75 || anew,
         Leads::LostLater => code == 75 || complete,

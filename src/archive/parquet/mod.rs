@@ -172,10 +172,15 @@ fn ascends(array: &ArrayRef) -> bool {
 
 fn fewer<'a>(values: impl Iterator<Item = &'a [u8]>, enough: usize) -> bool {
     let mut seen = HashSet::with_capacity(enough);
+    let mut before = None;
     for value in values {
-        seen.insert(value);
-        if seen.len() >= enough {
-            return false;
+        // Neighbours are often alike, and cheaper to compare than to look up.
+        if before != Some(value) {
+            before = Some(value);
+            seen.insert(value);
+            if seen.len() >= enough {
+                return false;
+            }
         }
     }
     seen.len() < enough

@@ -138,8 +138,9 @@ impl Engine {
         self.reading_connection()
     }
 
-    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, so that the
-    /// till is faster than its clients. Whoever still holds a connection must not write; asking for a new one thaws.
+    /// Declares that the data stands still from now on: answers to reads in key order are prepared once and kept, and so is
+    /// every other answer that is not long, checksums above all: the till is faster than its clients from the second time on.
+    /// Whoever still holds a connection must not write; asking for a new one thaws.
     pub fn freeze(&self) {
         self.frost.set(&[]);
     }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     Collision, TableOutcome,
-    run::{Run, TableTaken},
+    run::{Run, TableTaken, is_about_one_table},
 };
 use crate::{
     archive::{
@@ -131,7 +131,11 @@ impl Run<'_> {
         }
     }
 
-    /// Asks the till for the sums of a table.
+    /// Asks the till for the sums of a table. One that is not summed up, for whatever reason that is about it alone, is read
+    /// without: reading tells what is wrong with it, if anything is.
+    ///
+    /// # Errors
+    /// `Source` when something is wrong with more than this table.
     pub(super) async fn ask_sums(&mut self, source: &mut dyn Source, table: &Table) -> Result<Sums> {
         if table.unsupported().is_some() {
             return Ok(Sums::Cannot("a column of it cannot be kept".into()));
@@ -141,11 +145,14 @@ impl Run<'_> {
             return Ok(Sums::Cannot(why.to_owned()));
         }
         let before = self.entry_before(&name);
-        let sums = source.sums(table, units::group_width(before.as_ref().map(|entry| &entry.ladder))).await;
-        if let Ok(Sums::Cannot(why)) = &sums {
+        let sums = match source.sums(table, units::group_width(before.as_ref().map(|entry| &entry.ladder))).await {
+            Err(error) if is_about_one_table(&error) => Sums::Cannot(error.message().to_owned()),
+            answer => answer?,
+        };
+        if let Sums::Cannot(why) = &sums {
             self.note_unsummed(&name, why);
         }
-        sums
+        Ok(sums)
     }
 
     async fn copy(&mut self, source: &mut dyn Source, table: &Table, asked: Asked<'_>) -> Result<Pending> {
@@ -159,8 +166,14 @@ impl Run<'_> {
         self.observer.event(Event::TableStarted { table: name.clone(), rows_expected });
         let mut writer = self.writer(table, before.as_ref(), snapshot_before.as_ref())?;
         let planned = self.planned(table, &writer, before.as_ref(), &asked);
-        let mut read =
-            TableRead { table: name.clone(), how: ReadHow::Full, checksums: None, why: None, passes: asked.pass };
+        let mut read = TableRead {
+            table: name.clone(),
+            how: ReadHow::Full,
+            checksums: None,
+            why: None,
+            passes: asked.pass,
+            apart: self.apart,
+        };
         if let Some(Sums::Table(sums)) = &asked.sums {
             read.checksums = Some(sums.checksums.clone());
         }
@@ -346,10 +359,12 @@ impl Run<'_> {
         }
     }
 
-    /// Looks for changes that the checksums missed, when all is read.
-    pub(super) fn find_collisions(&self) -> Vec<Collision> {
-        let tables = self.taken.iter().filter_map(|(name, taken)| Some((name, taken.as_ref().ok()?)));
-        let found = tables.filter_map(|(name, taken)| {
+    /// Looks for changes in these tables that the checksums missed, when they are read.
+    pub(super) fn find_collisions(&self, tables: &[Table]) -> Vec<Collision> {
+        let mut names: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        names.sort();
+        let found = names.iter().filter_map(|name| {
+            let taken = self.taken.get(name)?.as_ref().ok()?;
             let (checked, before) = (taken.checked.as_ref()?, taken.compare.as_ref()?);
             let is_proof = self.in_transaction || checked.after.is_some();
             is_proof.then(|| checked.collisions(name, before, &taken.entry, self.known))

@@ -146,7 +146,7 @@ pub async fn snapshot(
     refuse_other_till(previous.as_ref(), &till)?;
     let mut known = archive.known_sums();
     let taken = read_till(archive, source, (previous.as_ref(), &till, &known), options, observer).await?;
-    if taken.consistency != Consistency::Snapshot {
+    if taken.consistency != Consistency::Snapshot || taken.reads.iter().any(|read| read.apart) {
         check_balance(archive, previous.as_ref(), &taken, &till, observer);
     }
     let clear = clear_seen(archive, previous.as_ref(), &taken, observer).await;

@@ -57,6 +57,8 @@ pub(super) struct Run<'a> {
     till: String,
     pub(super) quick: bool,
     pub(super) in_transaction: bool,
+    /// What is read now lies outside of the read transaction that held the tables before.
+    pub(super) apart: bool,
     consistency: Consistency,
     pub(super) taken: BTreeMap<String, std::result::Result<TableTaken, MissingTable>>,
     /// Tables whose last chunks are still being written.
@@ -100,6 +102,7 @@ impl<'a> Run<'a> {
             till: format!("{}\0{}\0{}\0{major}", till.server, till.database, till.collation),
             quick,
             in_transaction: false,
+            apart: false,
             consistency: Consistency::Moving,
             taken: BTreeMap::new(),
             pending: Vec::new(),
@@ -144,7 +147,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Reads every table and ends the transaction. The catalog is read inside it.
+    /// Reads every table. The catalog is read inside the transaction, and every table that it reaches; then it ends.
     pub(super) async fn read(&mut self, source: &mut dyn Source, options: &SnapshotOptions) -> Result<()> {
         let tables = source.tables(&options.selection).await?;
         source.notices().into_iter().for_each(|notice| self.observer.event(notice));
@@ -156,9 +159,13 @@ impl<'a> Run<'a> {
         let tables = self.without_failing(tables);
         self.name_vanished(source, &tables, &options.selection).await?;
         self.observer.event(Event::Phase { name: "read the till", total: Some(tables.len() as u64) });
-        self.consistency = self.read_all(source, &tables).await?;
-        self.confirm_emptied(source).await?;
-        source.end().await
+        let (apart, together): (Vec<Table>, Vec<Table>) =
+            tables.into_iter().partition(|table| self.in_transaction && table.is_memory_optimised());
+        self.consistency = self.read_all(source, &together).await?;
+        self.confirm_emptied(source, &together).await?;
+        source.end().await?;
+        self.read_apart(source, &apart).await?;
+        self.confirm_emptied(source, &apart).await
     }
 
     /// Names the tables that an earlier beginning could not read, and leaves them out.
@@ -217,15 +224,15 @@ impl<'a> Run<'a> {
     }
 
     /// Tables that had rows and read empty now: the till is asked once more before its neighbours' moment is over.
-    async fn confirm_emptied(&mut self, source: &mut dyn Source) -> Result<()> {
-        let is_emptied = |name: &String| self.entry_before(name).is_some_and(|before| before.rows > 0);
-        let read = self.taken.iter().filter_map(|(name, taken)| Some((name, taken.as_ref().ok()?)));
-        let emptied: Vec<TableName> = read
-            .filter(|(name, taken)| taken.entry.rows == 0 && is_emptied(name))
-            .map(|(_, taken)| taken.entry.table.name.clone())
-            .collect();
+    async fn confirm_emptied(&mut self, source: &mut dyn Source, tables: &[Table]) -> Result<()> {
+        let is_emptied = |name: &TableName| {
+            let (taken, before) = (self.taken.get(&name.to_string()), self.entry_before(&name.to_string()));
+            taken.is_some_and(|taken| taken.as_ref().is_ok_and(|taken| taken.entry.rows == 0))
+                && before.is_some_and(|before| before.rows > 0)
+        };
+        let emptied: Vec<&TableName> = tables.iter().map(|table| &table.name).filter(|name| is_emptied(name)).collect();
         for table in emptied {
-            if let Err(error) = changes::confirm(source, &table, Some(0)).await {
+            if let Err(error) = changes::confirm(source, table, Some(0)).await {
                 self.miss(&table.to_string(), error)?;
             }
         }
@@ -293,7 +300,7 @@ impl<'a> Run<'a> {
         for (name, result) in self.taken {
             match result {
                 Ok(table) => {
-                    if table.read.how != ReadHow::Full || table.read.passes != 1 {
+                    if table.read.how != ReadHow::Full || table.read.passes != 1 || table.read.apart {
                         taken.reads.push(table.read);
                     }
                     taken.entries.push(table.entry);

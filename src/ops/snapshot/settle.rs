@@ -4,6 +4,9 @@
 //! again; parts of them whose sums moved are read again, until nothing moved between two askings or the patience is over. As
 //! all sums are asked before the first row and again after the last one, a pass in which none moved shows one moment. A till
 //! that cannot compute sums is watched by its trade mark instead, and read again as a whole.
+//!
+//! A transaction under SNAPSHOT isolation does not reach memory-optimised tables (error 41332, whatever the hint). They are read
+//! when it is over, in the same manner as trade tables without one, and the snapshot says that they are of a later moment.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +70,7 @@ impl Run<'_> {
             self.read_once(source, table).await?;
         }
         self.complete_all().await?;
-        self.collisions = self.find_collisions();
+        self.collisions = self.find_collisions(tables);
         if consistency == Consistency::Moving {
             let message = format!(
                 "tickets kept moving, or could not be watched, through {MAX_READS} reads: lines and payments of open tickets may disagree with their ticket in this snapshot"
@@ -77,6 +80,28 @@ impl Run<'_> {
         Ok(consistency)
     }
 
+    /// Reads the tables that the read transaction does not reach, when it is over: of one moment if they stay still, but of
+    /// another one than the rest.
+    pub(super) async fn read_apart(&mut self, source: &mut dyn Source, tables: &[Table]) -> Result<()> {
+        if tables.is_empty() {
+            return Ok(());
+        }
+        (self.in_transaction, self.apart) = (false, true);
+        let is_settled = self.settle(source, &tables.iter().collect::<Vec<_>>()).await?;
+        self.complete_all().await?;
+        let collisions = self.find_collisions(tables);
+        self.collisions.extend(collisions);
+        let names: Vec<String> = tables.iter().map(|table| table.name.to_string()).collect();
+        let moved = if is_settled { "" } else { ", and kept moving" };
+        let message = format!(
+            "not of the same moment as the other tables: {}. A read transaction does not reach memory-optimised tables, so they \
+             were read after it{moved}",
+            names.join(", ")
+        );
+        self.observer.event(Event::Warning { message });
+        Ok(())
+    }
+
     fn keep(&self) -> Keep<'static> {
         if self.quick { Keep::Known } else { Keep::Nothing }
     }
@@ -84,21 +109,15 @@ impl Run<'_> {
     /// Reads a table that nothing else need agree with, or everything does.
     async fn read_once(&mut self, source: &mut dyn Source, table: &Table) -> Result<()> {
         let name = table.name.to_string();
-        let sums = if self.wants_sums() { Some(self.ask_sums(source, table).await) } else { None };
-        let sums = match sums.transpose() {
-            Ok(sums) => sums,
-            Err(error) => return self.miss(&name, error),
-        };
+        let sums = if self.wants_sums() { Some(self.ask_sums(source, table).await?) } else { None };
         let is_summed = matches!(sums, Some(Sums::Table(_)));
         self.read_table(source, table, Asked { sums, keep: self.keep(), pass: 1 }).await?;
         if is_summed && !self.in_transaction {
             // Without the same sums afterwards nobody knows whether they are of the rows that were read.
             self.complete_all().await?;
-            match self.ask_sums(source, table).await {
-                Ok(Sums::Table(after)) => self.note_after(&name, &after),
-                Ok(Sums::Cannot(_)) => self.doubt(&name),
-                Err(error) if is_about_one_table(&error) => self.doubt(&name),
-                Err(error) => return Err(error),
+            match self.ask_sums(source, table).await? {
+                Sums::Table(after) => self.note_after(&name, &after),
+                Sums::Cannot(_) => self.doubt(&name),
             }
         }
         Ok(())
@@ -111,16 +130,11 @@ impl Run<'_> {
         }
     }
 
-    /// The sums of all these tables, one after the other. A table that cannot be asked is left out: reading it tells why.
+    /// The sums of all these tables, one after the other.
     async fn ask_all(&mut self, source: &mut dyn Source, tables: &[&Table]) -> Result<Answers> {
         let mut answers = Answers::new();
         for table in tables {
-            let answer = match self.ask_sums(source, table).await {
-                Ok(answer) => answer,
-                Err(error) if is_about_one_table(&error) => Sums::Cannot("the till refused".into()),
-                Err(error) => return Err(error),
-            };
-            answers.insert(table.name.to_string(), answer);
+            answers.insert(table.name.to_string(), self.ask_sums(source, table).await?);
         }
         Ok(answers)
     }
@@ -129,7 +143,7 @@ impl Run<'_> {
     /// that came about.
     async fn settle(&mut self, source: &mut dyn Source, tables: &[&Table]) -> Result<bool> {
         let mut now = self.ask_all(source, tables).await?;
-        let needs_mark = tables.is_empty() || now.values().any(|answer| matches!(answer, Sums::Cannot(_)));
+        let mut needs_mark = tables.is_empty() || lacks_sums(&now);
         let mut mark = if needs_mark { trade_mark(source).await? } else { None };
         for table in tables {
             let sums = now.get(&table.name.to_string()).cloned();
@@ -138,6 +152,8 @@ impl Run<'_> {
         for pass in 2..=MAX_READS + 1 {
             self.complete_all().await?;
             let after = self.ask_all(source, tables).await?;
+            // A table that could be summed up before may not be now.
+            needs_mark |= lacks_sums(&after);
             let mark_after = if needs_mark { trade_mark(source).await? } else { None };
             self.note_all(&now, &after);
             let is_watched = |table: &&&Table| self.is_taken(&table.name.to_string());
@@ -145,9 +161,9 @@ impl Run<'_> {
                 tables.iter().filter(is_watched).filter(|table| has_moved(table, &now, &after)).copied().collect();
             let unsummed: Vec<&Table> =
                 tables.iter().filter(is_watched).filter(|table| summed(table, &after).is_none()).copied().collect();
-            let needs_mark = !unsummed.is_empty();
-            let is_still = moved.is_empty() && (!needs_mark || (mark.is_some() && mark == mark_after));
-            let is_hopeless = needs_mark && mark_after.is_none();
+            let is_marked = mark.is_some() && mark == mark_after;
+            let is_still = moved.is_empty() && (unsummed.is_empty() || is_marked);
+            let is_hopeless = !unsummed.is_empty() && mark_after.is_none();
             if is_still || is_hopeless || pass > MAX_READS {
                 return Ok(is_still);
             }
@@ -176,6 +192,11 @@ impl Run<'_> {
     }
 }
 
+/// Whether the till did not sum up all it was asked for.
+fn lacks_sums(answers: &Answers) -> bool {
+    answers.values().any(|answer| matches!(answer, Sums::Cannot(_)))
+}
+
 fn summed<'a>(table: &Table, answers: &'a Answers) -> Option<&'a TableSums> {
     match answers.get(&table.name.to_string()) {
         Some(Sums::Table(sums)) => Some(sums),
@@ -183,12 +204,13 @@ fn summed<'a>(table: &Table, answers: &'a Answers) -> Option<&'a TableSums> {
     }
 }
 
-/// Whether a table's sums differ between two askings. One that the till summed up only once counts as moved.
+/// Whether a table's sums differ between two askings. One that the till sums up only now counts as moved; one that it does not
+/// sum up any more is watched by the mark.
 fn has_moved(table: &Table, before: &Answers, after: &Answers) -> bool {
     match (summed(table, before), summed(table, after)) {
         (Some(before), Some(after)) => before != after,
-        (None, None) => false,
-        _ => true,
+        (None, Some(_)) => true,
+        (_, None) => false,
     }
 }
 

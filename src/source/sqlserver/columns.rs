@@ -256,16 +256,16 @@ fn check_total(present: usize, added: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A text column whose values are decoded into place.
+/// A text column whose values are decoded into place; whether they are UTF-8 is checked of all together at the end.
 struct TextBuilder {
-    values: String,
+    values: Vec<u8>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
 }
 
 impl TextBuilder {
     fn new() -> Self {
-        Self { values: String::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+        Self { values: Vec::new(), offsets: vec![0], nulls: NullBufferBuilder::new(0) }
     }
 
     fn append_null(&mut self) {
@@ -280,10 +280,12 @@ impl TextBuilder {
         match cell {
             Cell::Utf16(bytes) => types::push_utf16(declared, bytes, &mut self.values)?,
             Cell::Text(text) => types::push_text(declared, text, &mut self.values)?,
-            Cell::Guid(value) => self.values.push_str(&types::guid(value)),
-            Cell::DateTime2(days, clock) => self.values.push_str(&types::datetime2_text(days, clock)?),
+            Cell::Guid(value) => self.values.extend_from_slice(types::guid(value).as_bytes()),
+            Cell::DateTime2(days, clock) => {
+                self.values.extend_from_slice(types::datetime2_text(days, clock)?.as_bytes());
+            }
             Cell::DateTimeOffset(days, clock, offset) => {
-                self.values.push_str(&types::datetimeoffset_text(days, clock, offset)?);
+                self.values.extend_from_slice(types::datetimeoffset_text(days, clock, offset)?.as_bytes());
             }
             other => return Err(other_type(other)),
         }
@@ -301,7 +303,7 @@ impl TextBuilder {
         self.offsets.push(0);
         self.values.reserve(values.len());
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        StringArray::try_new(offsets, Buffer::from_vec(values.into_bytes()), self.nulls.finish())
+        StringArray::try_new(offsets, Buffer::from_vec(values), self.nulls.finish())
     }
 }
 

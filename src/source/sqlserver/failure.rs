@@ -188,6 +188,8 @@ fn statement_refused(number: u32, fault: &Fault, doing: &Doing<'_>) -> Error {
         ),
         DEADLOCK_VICTIM => error("the till was busy with the same rows (deadlock)").hint("try again later").temporary(),
         LOCK_TIMEOUT => error("the till held a lock for too long").hint("try again later").temporary(),
+        41_332 => error("it is memory-optimised, and a read transaction does not reach such tables")
+            .hint("the till's catalog did not say so; whoever looks after the server may know why. Else exclude the table"),
         3952 => error("the database does not allow snapshot isolation any more").hint("run again").temporary(),
         3960 | 3961 => error("the table was changed during the read transaction").hint("run again").temporary(),
         _ => not_ready(number, fault, &doing.object()).unwrap_or_else(|| other_refusal(fault, doing)),

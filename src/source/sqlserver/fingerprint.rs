@@ -2,8 +2,8 @@
 //!
 //! What a server has is tried, never concluded from its version, and what it computes is compared with what is right: a server
 //! that reads the same text in another way would give sums that miss changes. A statement that the server refuses leads to the next form
-//! of it, then to "cannot", so that the table is read in full; a lock, a lost connection or a missing right is an error
-//! as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
+//! of it, then to "cannot", so that the table is read in full, and one that takes too long leads there at once; a lock, a lost
+//! connection or a missing right is an error as everywhere. The answers come as rows of a table that is declared here, so they take the way of all rows, inside the read
 //! transaction.
 
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) enum Ability {
 enum Stopped {
     /// The server does not understand the statement; its words.
     Refused(String),
+    /// The server did not come to an end in time. The connection is given up, and a read transaction with it.
+    TooSlow(Error),
     /// Anything else.
     Failed(Error),
 }
@@ -73,11 +75,12 @@ async fn answer(session: &mut Session, probe: &str) -> Result<Option<i64>> {
             Ok(Some(found.unwrap_or_default()))
         }
         Err(Stopped::Refused(_)) => Ok(None),
-        Err(Stopped::Failed(error)) => Err(error),
+        Err(Stopped::TooSlow(error) | Stopped::Failed(error)) => Err(error),
     }
 }
 
-/// The sums of a table.
+/// The sums of a table. That the server takes too long over them is no error: where it computes for longer than a statement
+/// may take, it can still send the rows. A read transaction is lost by that; whoever reads next is told.
 ///
 /// # Errors
 /// `Source`, as for reading it.
@@ -102,6 +105,10 @@ pub(super) async fn sums(session: &mut Session, ability: Ability, table: &Table,
                 return Ok(Sums::Table(TableSums { checksums: digest.name().into(), form, groups }));
             }
             Err(Stopped::Refused(said)) => refusal = said,
+            Err(Stopped::TooSlow(_)) => {
+                let seconds = session.patience().as_secs_f32();
+                return Ok(Sums::Cannot(format!("the server did not sum it up within {seconds} seconds")));
+            }
             Err(Stopped::Failed(error)) => return Err(error),
         }
     }
@@ -169,9 +176,10 @@ async fn ask(
     table: Option<&TableName>,
 ) -> Result<RecordBatch, Stopped> {
     let outcome = session.try_answer("sum up table", table, text, &[], &Arc::new(answer)).await;
-    outcome.map_err(|unanswered| match unanswered.fault.as_ref().and_then(refusal) {
-        Some(said) => Stopped::Refused(said),
-        None => Stopped::Failed(unanswered.error),
+    outcome.map_err(|unanswered| match (unanswered.fault.as_ref().and_then(refusal), &unanswered.fault) {
+        (Some(said), _) => Stopped::Refused(said),
+        (None, Some(Fault::TimedOut)) => Stopped::TooSlow(unanswered.error),
+        (None, _) => Stopped::Failed(unanswered.error),
     })
 }
 

@@ -207,21 +207,19 @@ pub(super) fn guid(value: Uuid) -> String {
 
 /// Appends UTF-16 text, low byte first, as the archive keeps it.
 #[inline]
-pub(super) fn push_utf16(declared: &SqlType, bytes: &[u8], kept: &mut String) -> Result<(), Refusal> {
+pub(super) fn push_utf16(declared: &SqlType, bytes: &[u8], kept: &mut Vec<u8>) -> Result<(), Refusal> {
     let half = |_| "the text ends in the middle of a character".to_owned();
     if *declared == SqlType::Variant {
-        let mut sent = String::new();
-        text::push_utf16le(bytes, &mut sent).map_err(half)?;
-        return push_text(declared, &sent, kept);
+        return push_text(declared, &text::from_utf16le(bytes).map_err(half)?, kept);
     }
     text::push_utf16le(bytes, kept).map_err(half)
 }
 
 /// Appends text that a driver has decoded, as the archive keeps it.
-pub(super) fn push_text(declared: &SqlType, sent: &str, kept: &mut String) -> Result<(), Refusal> {
+pub(super) fn push_text(declared: &SqlType, sent: &str, kept: &mut Vec<u8>) -> Result<(), Refusal> {
     match declared {
-        SqlType::Variant => kept.push_str(&variant::decode(sent)?),
-        _ => kept.push_str(&text::escaped(sent)),
+        SqlType::Variant => kept.extend_from_slice(variant::decode(sent)?.as_bytes()),
+        _ => kept.extend_from_slice(text::escaped(sent).as_bytes()),
     }
     Ok(())
 }
@@ -297,11 +295,11 @@ mod tests {
         let declared = SqlType::NVarChar { length: None };
         for sample in ["", "plain", "ä€😀", "\0", "\u{ffff}", "x\u{ffff}y"] {
             let bytes: Vec<u8> = sample.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            let (mut from_units, mut from_text) = ("before".to_owned(), "before".to_owned());
+            let (mut from_units, mut from_text) = (b"before".to_vec(), b"before".to_vec());
             push_utf16(&declared, &bytes, &mut from_units).unwrap();
             push_text(&declared, sample, &mut from_text).unwrap();
             assert_eq!(from_units, from_text);
         }
-        assert!(push_utf16(&declared, &[0x41, 0, 0x41], &mut String::new()).is_err());
+        assert!(push_utf16(&declared, &[0x41, 0, 0x41], &mut Vec::new()).is_err());
     }
 }

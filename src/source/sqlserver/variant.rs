@@ -92,9 +92,7 @@ pub(super) fn decode(sent: &str) -> Result<String, String> {
                 Some(bytes) if !wide => format!("{head} bytes:0x{}", hex_digits(bytes).ok_or_else(wrong)?),
                 _ => {
                     let units = hex::decode(value).map_err(|_| wrong())?;
-                    let mut kept = format!("{head}:");
-                    text::push_utf16le(&units, &mut kept).map_err(|_| wrong())?;
-                    kept
+                    format!("{head}:{}", text::from_utf16le(&units).map_err(|_| wrong())?)
                 }
             }
         }

@@ -55,7 +55,7 @@ impl Rows {
         let flag = |word: &str| (kind == word).to_string();
         let temporal = match kind {
             "history" => 1,
-            "system versioned" => 2,
+            "system versioned" | "system versioned, memory optimised" => 2,
             _ => 0,
         };
         let values = [
@@ -67,7 +67,7 @@ impl Rows {
             ("create_date", BIRTH.into()),
             ("modify_date", BIRTH.into()),
             ("is_filetable", flag("file table")),
-            ("is_memory_optimized", flag("memory optimised")),
+            ("is_memory_optimized", table.is_memory_optimised().to_string()),
             ("temporal_type", temporal.to_string()),
             ("history_table_id", table.history.as_ref().map_or("NULL".into(), |name| object_id(name).to_string())),
             ("is_external", flag("external")),

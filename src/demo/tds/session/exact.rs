@@ -1,6 +1,6 @@
 //! Rows of exact tables: bytes as they are. Of the faults, errors and stalls before the answer strike here, too.
 
-use super::{Response, Session, Stop, pause};
+use super::{Response, Session, Stop, query::pause};
 use crate::demo::{
     engine::{SqlError, exact::Answer},
     fault::Fault,

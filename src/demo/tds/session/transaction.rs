@@ -8,7 +8,7 @@ use super::{
     },
     Response, Session,
 };
-use crate::demo::engine::SqlError;
+use crate::demo::engine::{Plan, SqlError};
 
 impl Session {
     pub(super) fn manage(&mut self, request: TransactionRequest, response: &mut Response<'_>) -> Result<(), SqlError> {
@@ -70,7 +70,8 @@ impl Session {
     }
 
     /// Under snapshot isolation, the first access to data fixes what all later ones in the transaction see.
-    pub(super) fn enter_snapshot(&mut self) -> Result<(), SqlError> {
+    pub(super) fn enter_snapshot(&mut self, plan: &Plan) -> Result<(), SqlError> {
+        self.reach(plan)?;
         if !self.settings.snapshot {
             return Ok(());
         }
@@ -87,6 +88,28 @@ impl Session {
             let begin = self.connection.execute_batch("BEGIN TRANSACTION");
             begin.map_err(|error| SqlError::of_engine(&error))?;
             self.frozen = true;
+        }
+        Ok(())
+    }
+
+    /// Memory-optimised tables are out of reach where the session's isolation level is SNAPSHOT, and under READ COMMITTED in a
+    /// transaction that was begun in so many words: hints that would change the latter are not known here.
+    fn reach(&self, plan: &Plan) -> Result<(), SqlError> {
+        let engine = &self.shared.engine;
+        let lies_in_memory = |name: &String| engine.table("dbo", name).is_some_and(|table| table.is_memory_optimised());
+        if !plan.tables.iter().any(lies_in_memory) {
+            return Ok(());
+        }
+        if self.settings.snapshot {
+            let text = "Memory optimized tables and natively compiled modules cannot be accessed or created when the session \
+                        TRANSACTION ISOLATION LEVEL is set to SNAPSHOT.";
+            return Err(SqlError::new(41332, 16, text));
+        }
+        if self.transaction.is_some() {
+            let text = "Accessing memory optimized tables using the READ COMMITTED isolation level is supported only for \
+                        autocommit transactions. It is not supported for explicit or implicit transactions. Provide a \
+                        supported isolation level for the memory optimized table using a table hint, such as WITH (SNAPSHOT).";
+            return Err(SqlError::new(41368, 16, text));
         }
         Ok(())
     }

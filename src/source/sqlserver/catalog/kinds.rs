@@ -80,6 +80,8 @@ fn set_kind(table: &mut Table, row: &Row) {
     let temporal = integer(row, "temporal_type").unwrap_or_default();
     let kind = match temporal {
         1 => "history",
+        // Its history is not memory-optimised.
+        2 if is_set(row, "is_memory_optimized") => "system versioned, memory optimised",
         2 => "system versioned",
         _ if is_set(row, "is_memory_optimized") => "memory optimised",
         _ if is_set(row, "is_filetable") => "file table",

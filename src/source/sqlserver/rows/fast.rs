@@ -37,14 +37,11 @@ use crate::{
     error::{Error, Kind},
     source::sqlserver::{
         columns::BatchWriter,
-        connect::{APPLICATION, Endpoint},
+        connect::{APPLICATION, Endpoint, PACKET_BYTES},
         fault::Fault,
         types::{Cell, ClockTime},
     },
 };
-
-/// Bytes of a packet, as asked for.
-const PACKET_BYTES: u16 = 16_384;
 
 /// Bytes of a value, at most. The driver makes room for what the length of a value says before the value comes, and a garbled
 /// length may say 2 GB.
@@ -291,8 +288,10 @@ impl RowWriter for Sink {
         self.put(col, Cell::Float(val));
     }
     fn write_string(&mut self, col: usize, bytes: Cow<'_, [u8]>, encoding_type: EncodingType) {
+        if encoding_type == EncodingType::Utf16 {
+            return self.put(col, Cell::Utf16(&bytes));
+        }
         match (encoding_type, std::str::from_utf8(&bytes)) {
-            (EncodingType::Utf16, _) => self.put(col, Cell::Utf16(&bytes)),
             (EncodingType::Utf8, Ok(text)) => self.put(col, Cell::Text(text)),
             // Every code page has ASCII in common.
             (EncodingType::LcidBased(_), Ok(text)) if text.is_ascii() => self.put(col, Cell::Text(text)),
