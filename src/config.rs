@@ -9,6 +9,7 @@ mod forget;
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -173,7 +174,15 @@ impl Config {
     /// `Config` when there is no settings file, it cannot be read, or something in it is wrong; the message names the key.
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
         let path = locate(explicit)?;
-        let text = fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
+        let text = fs::read_to_string(&path).map_err(|cause| {
+            let hint = match cause.kind() {
+                ErrorKind::NotFound => {
+                    "is it the right path? `tillvault init` writes a settings file; --config or TILLVAULT_CONFIG names another"
+                }
+                _ => "may this user read it? --config or TILLVAULT_CONFIG names another",
+            };
+            Error::new(Kind::Config, format!("cannot read {}", path.display())).hint(hint).caused_by(cause)
+        })?;
         Self::read(&text, &path)
     }
 
@@ -396,8 +405,8 @@ impl Reader<'_> {
             encryption: section.encryption.unwrap_or_default(),
             trust_server_certificate: section.trust_server_certificate.unwrap_or(true),
             ca_file: section.ca_file.map(|file| self.folder.join(file)),
-            connect_timeout: Duration::from_secs(section.connect_timeout_seconds.unwrap_or(30)),
-            statement_timeout: Duration::from_secs(section.statement_timeout_seconds.unwrap_or(300)),
+            connect_timeout: seconds("connect_timeout_seconds", section.connect_timeout_seconds, 30)?,
+            statement_timeout: seconds("statement_timeout_seconds", section.statement_timeout_seconds, 300)?,
             browser_port: section.browser_port.unwrap_or(1434),
             reader: section.reader.unwrap_or_default(),
             rate_limit: RateLimit {
@@ -462,6 +471,15 @@ impl Reader<'_> {
             room_entity_type_id: section.room_entity_type_id.unwrap_or(3),
             customer_entity_type_id: section.customer_entity_type_id.unwrap_or(1),
         })
+    }
+}
+
+/// A time-out: none at all would fail everything at once, and one beyond a year is a mistake.
+fn seconds(key: &str, value: Option<u64>, default: u64) -> Result<Duration> {
+    match value.unwrap_or(default) {
+        seconds @ 1..=31_536_000 => Ok(Duration::from_secs(seconds)),
+        seconds => Err(Error::new(Kind::Config, format!("{key} under [till] is {seconds}"))
+            .hint(format!("set it to at least 1, or leave it out: then it is {default}"))),
     }
 }
 
@@ -566,6 +584,34 @@ mod tests {
         assert_eq!(till.reader, RowReader::Tiberius);
         assert_eq!(till.rate_limit, RateLimit { rows_per_second: 5000, bytes_per_second: 0 });
         assert!(with("reader = 'quick'").unwrap_err().next_step().unwrap().contains("reader = 'quick'"));
+    }
+
+    #[test]
+    fn no_time_at_all_is_no_time_out() {
+        let with = |line: &str| {
+            let till = "[till]\nsambapos_db_host = 'TILL'\nsambapos_db_name = 'S'\nsambapos_db_username = 'reader'\n";
+            parse(&format!("{till}{line}"), &[("TILLVAULT_SAMBAPOS_DB_PASSWORD", "s3cret")])
+        };
+        for key in ["connect_timeout_seconds", "statement_timeout_seconds"] {
+            for value in ["0", "9223372036854775807"] {
+                let error = with(&format!("{key} = {value}")).unwrap_err();
+                assert_eq!(error.kind(), Kind::Config);
+                assert!(error.message().contains(key) && error.message().contains(value), "{error}");
+                assert!(error.next_step().unwrap().contains("at least 1"), "{error:?}");
+            }
+            assert!(with(&format!("{key} = 1")).is_ok());
+        }
+        assert_eq!(
+            with("statement_timeout_seconds = 7").unwrap().till.unwrap().statement_timeout,
+            Duration::from_secs(7)
+        );
+    }
+
+    #[test]
+    fn a_settings_file_that_is_not_there_has_a_next_step() {
+        let error = Config::load(Some(Path::new("/no/such/tillvault.toml"))).unwrap_err();
+        assert_eq!(error.message(), "cannot read /no/such/tillvault.toml");
+        assert!(error.next_step().unwrap().contains("tillvault init"), "{error:?}");
     }
 
     #[test]
