@@ -78,6 +78,9 @@ if [ ! -x .tools/venv/bin/python ] || ! cmp -s scripts/requirements-tests.txt .t
 fi
 command -v b3sum >/dev/null || apt_install b3sum
 command -v tsql >/dev/null || apt_install freetds-bin
+# WebDAV servers to test against. Only the programs: apache2-bin brings no service, and the tests start and stop their own.
+[ -x /usr/sbin/apache2 ] || apt_install apache2-bin
+command -v rclone >/dev/null || apt_install rclone
 command -v cargo-nextest >/dev/null || { say "installing cargo-nextest (some minutes)"; cargo install --quiet --locked cargo-nextest; }
 command -v cargo-deny >/dev/null || { say "installing cargo-deny (some minutes)"; cargo install --quiet --locked cargo-deny; }
 rustup component list --installed 2>/dev/null | grep -q clippy || cargo clippy --version >/dev/null 2>&1 || fail "cargo clippy is missing: rustup component add clippy rustfmt"

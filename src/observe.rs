@@ -20,6 +20,10 @@ pub enum Event {
     TableDone { table: String, rows: u64, chunks: u64, chunks_new: u64, bytes_new: u64 },
     /// An object was uploaded (or found to be there already, with `bytes` 0).
     Uploaded { name: String, bytes: u64 },
+    /// What a push has left to upload, or a pull to fetch: told at the beginning and after each object.
+    Left { objects: u64, bytes: u64 },
+    /// A file was fetched from a remote (or found to be there already, with `bytes` 0).
+    Fetched { name: String, bytes: u64 },
     /// A file of the archive was removed: a forgotten snapshot's, or a chunk that none names.
     Removed { name: String, bytes: u64 },
     /// A snapshot was loaded into the replica.

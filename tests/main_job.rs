@@ -57,7 +57,8 @@ fn first_run_unchanged_run_and_a_day_later() {
     }
     let pushed = site.json(&["push"]);
     assert_eq!(pushed["uploaded"].as_u64().unwrap(), taken["chunks_new"].as_u64().unwrap() + 1, "{pushed}");
-    assert!(pushed["requests"].as_u64().unwrap() <= pushed["uploaded"].as_u64().unwrap() + 3, "{pushed}");
+    // This server computes no hashes: each object is read back. Derived files come on top.
+    assert!(pushed["requests"].as_u64().unwrap() <= 2 * pushed["uploaded"].as_u64().unwrap() + 10, "{pushed}");
 }
 
 #[test]
@@ -388,4 +389,118 @@ fn each_snapshot_is_counted_once_while_loading() {
     let observer: tillvault::observe::SharedObserver = seen.clone();
     site.runtime.block_on(tillvault::ops::load::load(&config, &archive, false, &observer)).unwrap();
     assert_eq!(*seen.0.lock().unwrap(), [1, 2]);
+}
+
+/// Every table of the replica, in an order of its own, but for when rows were loaded.
+fn replica_dump(site: &Site, config: &Path) -> String {
+    let config = tillvault::config::Config::load(Some(config)).unwrap();
+    site.runtime.block_on(async {
+        let replica = tillvault::replica::Replica::open(&config.replica, &config.data, "SambaPOS5").await.unwrap();
+        // The tables that hold what was sold; the others say when they were loaded.
+        let sql = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'sambapos' \
+                   AND column_name = 'synced_at' AND table_name IN (SELECT tablename FROM pg_tables) ORDER BY 1";
+        let mut dump = String::new();
+        for row in replica.client().query(sql, &[]).await.unwrap() {
+            let table: String = row.get(0);
+            let sql = format!("SELECT (to_jsonb(t) - 'id' - 'synced_at')::text FROM sambapos.\"{table}\" t ORDER BY 1");
+            let rows = replica.client().query(&sql, &[]).await.unwrap();
+            dump.push_str(&format!("{table}: {}\n", rows.len()));
+            dump.extend(rows.iter().map(|row| row.get::<_, String>(0) + "\n"));
+        }
+        dump
+    })
+}
+
+#[test]
+fn a_new_machine_has_archive_and_replica_from_the_remote_alone() {
+    let site = Site::with_days(2);
+    site.json(&["sync", "--push"]);
+    site.till.trade().trade_day().unwrap();
+    let synced = site.json(&["sync", "--push"]);
+    let pushed = &synced["push"][0];
+    assert_eq!(pushed["uploaded"].as_u64().unwrap(), synced["snapshot"]["chunks_new"].as_u64().unwrap() + 1);
+    site.json(&["tag", "1", "--add", "first"]);
+    site.till.trade().trade_day().unwrap();
+    site.json(&["nightly"]);
+    let url = format!("{}till", site.cloud().url());
+    let new = site.path("new");
+    let folder = new.to_str().unwrap();
+    let init = ["init", "--folder", folder, "--from-remote", &url, "--remote-username", "kitchen"];
+    site.run(&init[..5]).failed(2, &["--remote-username"]);
+    let made = site.json(&[&init[..], &["--remote-password-file", "../cloud.password"]].concat());
+    assert_eq!((&made["archive_created"], &made["pull"]["snapshots"]), (&true.into(), &serde_json::json!([1, 2, 3])));
+    let settings = new.join("tillvault.toml");
+    let with = |arguments: &[&str]| {
+        let mut all = vec!["--config", settings.to_str().unwrap()];
+        all.extend(arguments);
+        site.json(&all)
+    };
+    assert_eq!(with(&["check", "--read-data"])["counts"], serde_json::json!({"damage": 0, "warnings": 0, "notes": 0}));
+    let again = with(&["pull"]);
+    assert_eq!((&again["fetched"], &again["left"]), (&0.into(), &serde_json::json!([])));
+    assert_eq!(with(&["load", "--rebuild"])["snapshots"], 3);
+    site.json(&["load", "--rebuild"]);
+    let (old, new) = (replica_dump(&site, &site.path("tillvault.toml")), replica_dump(&site, &settings));
+    assert!(old.lines().count() > 100);
+    assert_eq!(old, new);
+    // The remote's copy is whole, and is read by its bytes.
+    let checked = site.json(&["check", "--remote", "cloud", "--read-data"]);
+    assert_eq!(
+        (&checked["counts"]["damage"], &checked["covered"]["chunks_read"]),
+        (&0.into(), &checked["covered"]["chunks"])
+    );
+    // A stray chunk on the remote waits for its grace, then goes.
+    let stray = format!("till/tables/Tickets/{}-4.parquet", "ab".repeat(32));
+    fs::write(site.path("cloud").join(&stray), "PAR1").unwrap();
+    assert_eq!(site.json(&["prune", "--remote", "cloud"])["waiting"], 1);
+    assert_eq!(site.json(&["prune", "--remote", "cloud", "--grace", "0"])["removed"], 1);
+    assert!(!site.path("cloud").join(&stray).exists());
+}
+
+#[test]
+fn a_night_forgets_nothing_that_a_remote_has_not_got() {
+    let mut site = Site::with_days(1);
+    for _ in 0..3 {
+        site.json(&["snapshot", "--always"]);
+    }
+    let settings = fs::read_to_string(site.path("tillvault.toml")).unwrap();
+    let rules = "[forget]\nkeep_tags = []\nkeep_within = '0'\nkeep_hourly = 0\nkeep_daily = 0\nkeep_last = 1\n";
+    fs::write(site.path("tillvault.toml"), format!("{settings}{rules}")).unwrap();
+    let list = site.json(&["snapshots"]);
+    assert_eq!(list["backlog"][0]["snapshots"], serde_json::json!([1, 2, 3]));
+    site.json(&["push"]);
+    site.json(&["snapshot", "--always"]);
+    site.cloud_off();
+    site.till.trade().trade_day().unwrap();
+    let night = site.run(&["nightly", "--json"]);
+    assert_eq!(night.code, 75, "{night:?}");
+    let night = night.json();
+    assert_eq!(night["push"][0]["error"]["exit_code"], 75);
+    assert_eq!(night["forget"]["forgotten"], serde_json::json!([1, 2, 3]), "{night}");
+    let list = site.json(&["snapshots"]);
+    assert_eq!(list["backlog"][0]["snapshots"], serde_json::json!([4, 5]));
+    // Told to, it forgets them all the same.
+    fs::write(site.path("tillvault.toml"), format!("{settings}{rules}wait_for_remotes = false\n")).unwrap();
+    let night = site.run(&["nightly", "--json"]).json();
+    assert_eq!(night["forget"]["forgotten"], serde_json::json!([4]), "{night}");
+}
+
+#[test]
+fn a_push_to_two_remotes_tells_of_each() {
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    let settings = fs::read_to_string(site.path("tillvault.toml")).unwrap();
+    let second = "[[remote]]\nname = 'off'\nurl = 'http://127.0.0.1:9/till'\nusername = 'kitchen'\npassword_file = 'cloud.password'\n";
+    fs::write(site.path("tillvault.toml"), settings.replace("[reports]", &format!("{second}[reports]"))).unwrap();
+    let ran = site.run(&["push", "--json", "--limit-upload", "50M"]);
+    assert_eq!(ran.code, 75, "{ran:?}");
+    let remotes = ran.json()["remotes"].clone();
+    assert_eq!((&remotes[0]["remote"], &remotes[0]["backlog"]), (&"cloud".into(), &0.into()));
+    assert_eq!((&remotes[1]["remote"], &remotes[1]["error"]["temporary"]), (&"off".into(), &true.into()));
+    let ran = site.run(&["push"]);
+    assert!(ran.stdout.contains("cloud: holds everything") && ran.stdout.contains("off: failed"), "{ran:?}");
+    assert!(ran.stderr.contains("off"), "{ran:?}");
+    site.run(&["push", "--limit-upload", "fast"]).failed(2, &["no rate"]);
+    let dry = site.json(&["push", "--remote", "cloud", "--dry-run"]);
+    assert_eq!(dry["objects"], serde_json::json!([]));
 }

@@ -14,6 +14,7 @@ use object_store::{ObjectStore, local::LocalFileSystem};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    index::IndexEntry,
     layout,
     lock::{Purpose, WriteLock},
     parquet, put, readme,
@@ -88,6 +89,32 @@ impl Archive {
         write_file(&root.join(layout::README_FILE), readme::TEXT.as_bytes()).map_err(cannot)?;
         // Last: a folder with this file is a whole archive.
         write_file(&file, text.as_bytes()).map_err(cannot)?;
+        Self::open(root)
+    }
+
+    /// Makes an archive in `root` that is to become the copy of another one: with that one's header, and an index that knows the
+    /// snapshots in `expected` already, so that their numbers are not given anew before their files are here.
+    ///
+    /// # Errors
+    /// `Usage` when there is an archive already; `Damage` when the header is none, or there is an archive that lost its header; `Store` when
+    /// the folder cannot be written.
+    pub async fn create_from(root: &Path, header: &[u8], expected: Vec<IndexEntry>) -> Result<Self> {
+        let parsed = Self::parse_header(header, layout::HEADER_FILE)?;
+        let file = root.join(layout::HEADER_FILE);
+        if file.exists() {
+            return Err(Error::new(Kind::Usage, format!("there is an archive in {} already", root.display())));
+        }
+        if holds_data(root) {
+            return Err(lost_header(root));
+        }
+        let cannot = |error| put::write_error(&root.display().to_string(), error);
+        for folder in [root.to_owned(), root.join(layout::SNAPSHOTS), root.join(layout::TABLES)] {
+            fs::create_dir_all(folder).map_err(cannot)?;
+        }
+        Self::with_header(root, parsed, local_store(root)?).expect_in_index(expected).await?;
+        write_file(&root.join(layout::README_FILE), readme::TEXT.as_bytes()).map_err(cannot)?;
+        // Last: a folder with this file is an archive.
+        write_file(&file, header).map_err(cannot)?;
         Self::open(root)
     }
 

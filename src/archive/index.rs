@@ -80,6 +80,17 @@ pub struct IndexEntry {
 }
 
 impl Index {
+    /// The index that the bytes of its file hold, when they are unaltered and of the archive with that id.
+    #[must_use]
+    pub fn read(bytes: &[u8], archive: &str) -> Option<Self> {
+        if !is_sealed(bytes) {
+            return None;
+        }
+        let index: Self = serde_json::from_slice(bytes).ok()?;
+        let ascending = index.snapshots.is_sorted_by(|a, b| a.snapshot < b.snapshot);
+        (index.format == FORMAT && index.archive == archive && ascending).then_some(index)
+    }
+
     /// The entry of a snapshot.
     #[must_use]
     pub fn entry(&self, number: u64) -> Option<&IndexEntry> {
@@ -108,13 +119,7 @@ impl Archive {
     /// The index, when it is there, unaltered and this archive's. It is derived: anything else counts as absent.
     #[must_use]
     pub fn index(&self) -> Option<Index> {
-        let bytes = fs::read(self.root().join(layout::INDEX_FILE)).ok()?;
-        if !is_sealed(&bytes) {
-            return None;
-        }
-        let index: Index = serde_json::from_slice(&bytes).ok()?;
-        let ascending = index.snapshots.is_sorted_by(|a, b| a.snapshot < b.snapshot);
-        (index.format == FORMAT && index.archive == self.id() && ascending).then_some(index)
+        Index::read(&fs::read(self.root().join(layout::INDEX_FILE)).ok()?, self.id())
     }
 
     /// What the index should say now: what it said, and the readable snapshots it did not know, without those that were
@@ -149,6 +154,24 @@ impl Archive {
         }
         let snapshots = entries.into_values().collect();
         Ok(Index { format: FORMAT, archive: self.id().to_owned(), header, journal: newest, snapshots })
+    }
+
+    /// Lets the index know snapshots whose files are about to be fetched from a copy of the archive: until they are here they count as lost,
+    /// so that no number is given twice, and nothing is forgotten or pruned. What it knows already stays.
+    ///
+    /// # Errors
+    /// As [`Archive::present_index`], and `Store` when it cannot be written.
+    pub async fn expect_in_index(&self, expected: Vec<IndexEntry>) -> Result<()> {
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let mut index = self.present_index(false)?;
+        for entry in expected {
+            if let Err(at) = index.snapshots.binary_search_by_key(&entry.snapshot, |entry| entry.snapshot) {
+                index.snapshots.insert(at, entry);
+            }
+        }
+        put::put_derived(self.store.as_ref(), layout::INDEX_FILE, seal(&index)?.into()).await
     }
 
     /// BLAKE3 of the archive's header file, when it can be read and is this archive's.

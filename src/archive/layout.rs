@@ -32,6 +32,8 @@ pub const MARKS_FILE: &str = ".marks.json";
 pub const SUMS_FILE: &str = ".sums.json";
 /// What a remote was last known to hold: `.pushed-<remote>.json`. Never mirrored; a hint.
 const PUSHED_PREFIX: &str = ".pushed-";
+/// Folder of what is known of the remotes themselves: what they can do, uploads in parts under way. Never mirrored; may be deleted.
+pub const REMOTES: &str = ".remotes";
 /// Where a repair puts damaged files, below it under their own path. Never mirrored, never read.
 pub const DAMAGED: &str = "damaged";
 
@@ -73,7 +75,15 @@ pub fn pushed_file(remote: &str) -> String {
     format!("{PUSHED_PREFIX}{}.json", folder(&TableName::dbo(remote), plain))
 }
 
-/// Whether this may be the name of such a file.
+/// `.remotes/nextcloud.marks.json`: chunks on a remote that nothing refers to, since when. As [`MARKS_FILE`].
+#[must_use]
+pub fn remote_marks_file(remote: &str) -> String {
+    let file = pushed_file(remote);
+    let name = file.trim_start_matches(PUSHED_PREFIX).trim_end_matches(".json");
+    format!("{REMOTES}/{name}.marks.json")
+}
+
+/// Whether this may be the name of a [`pushed_file`].
 #[must_use]
 pub fn is_pushed_file(name: &str) -> bool {
     name.starts_with(PUSHED_PREFIX) && name.ends_with(".json")
@@ -230,6 +240,8 @@ mod tests {
         assert_eq!(pushed_file("../../etc/x"), ".pushed--2e-2e-2f-2e-2e-2fetc-2fx.json");
         assert!(!pushed_file("Cloud").eq_ignore_ascii_case(&pushed_file("cloud")));
         assert!(pushed_file(&"ü".repeat(500)).len() < 200);
+        assert_eq!(remote_marks_file("nextcloud"), ".remotes/nextcloud.marks.json");
+        assert_eq!(remote_marks_file("../x"), ".remotes/-2e-2e-2fx.marks.json");
         assert!(is_pushed_file(&pushed_file("a b")) && !is_pushed_file(".lock"));
     }
 

@@ -41,7 +41,17 @@ impl Archive {
     /// The chunks that were marked, by path. A file that is absent or makes no sense counts as no marks.
     #[must_use]
     pub fn marks(&self) -> BTreeMap<String, Mark> {
-        let file: File = fs::read(self.root().join(layout::MARKS_FILE))
+        self.marks_in(layout::MARKS_FILE)
+    }
+
+    /// The chunks that were marked on a remote, by path; as [`Archive::marks`].
+    #[must_use]
+    pub fn remote_marks(&self, remote: &str) -> BTreeMap<String, Mark> {
+        self.marks_in(&layout::remote_marks_file(remote))
+    }
+
+    fn marks_in(&self, path: &str) -> BTreeMap<String, Mark> {
+        let file: File = fs::read(self.root().join(path))
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
@@ -53,15 +63,27 @@ impl Archive {
     /// # Errors
     /// `Store` when the file cannot be written.
     pub async fn write_marks(&self, marks: &BTreeMap<String, Mark>) -> Result<()> {
-        if *marks == self.marks() {
+        self.write_marks_in(layout::MARKS_FILE, marks).await
+    }
+
+    /// Replaces the marks of a remote. Call it under [`Archive::lock_push`].
+    ///
+    /// # Errors
+    /// As [`Archive::write_marks`].
+    pub async fn write_remote_marks(&self, remote: &str, marks: &BTreeMap<String, Mark>) -> Result<()> {
+        self.write_marks_in(&layout::remote_marks_file(remote), marks).await
+    }
+
+    async fn write_marks_in(&self, path: &str, marks: &BTreeMap<String, Mark>) -> Result<()> {
+        if *marks == self.marks_in(path) {
             return Ok(());
         }
         if marks.is_empty() {
-            return put::remove(self.store.as_ref(), layout::MARKS_FILE).await;
+            return put::remove(self.store.as_ref(), path).await;
         }
         let file = File { marked: marks.values().cloned().collect() };
         let text = serde_json::to_string_pretty(&file).or_fail(Kind::Bug, || "the marks are not JSON")? + "\n";
-        put::put_derived(self.store.as_ref(), layout::MARKS_FILE, text.into()).await
+        put::put_derived(self.store.as_ref(), path, text.into()).await
     }
 
     /// Forgets the marks of these chunks: a snapshot names them, so that their grace begins anew should it be forgotten.

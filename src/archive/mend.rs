@@ -112,6 +112,21 @@ impl Archive {
         Ok(kept)
     }
 
+    /// Puts a chunk into its place whose bytes were compared with its name; one of that name with other bytes is replaced. Call it under
+    /// [`Archive::lock`].
+    ///
+    /// # Errors
+    /// `Bug` when the path is not a chunk's; `Store` when it cannot be written.
+    pub async fn place_chunk(&self, path: &str, bytes: bytes::Bytes) -> Result<()> {
+        let parts: Vec<&str> = path.split('/').collect();
+        match parts.as_slice() {
+            [layout::TABLES, folder, file] if layout::is_folder(folder) && layout::parse_chunk_file(file).is_some() => {
+                put::put_chunk(self.store.as_ref(), path, bytes).await.map(drop)
+            }
+            _ => Err(Error::new(Kind::Bug, format!("{path} will not be written: it is no chunk"))),
+        }
+    }
+
     /// Puts a good file where none is now: temporary name, synced, renamed. Call it under [`Archive::lock`].
     ///
     /// # Errors

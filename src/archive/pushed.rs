@@ -3,7 +3,7 @@
 //! A push leaves the file behind in the archive's folder. It is a hint and nothing rests on it: a push asks the remote itself,
 //! losing the file costs nothing but the knowledge until the next push. It is never mirrored.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,12 @@ pub struct Pushed {
     pub at: Timestamp,
     /// Snapshots that were there, ascending.
     pub snapshots: Vec<u64>,
+    /// BLAKE3 of the newest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+    /// BLAKE3 of the derived files that were there, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub derived: BTreeMap<String, String>,
 }
 
 impl Pushed {
@@ -43,9 +49,33 @@ impl Archive {
         let mut snapshots = snapshots.to_vec();
         snapshots.sort_unstable();
         snapshots.dedup();
-        let note = Pushed { remote: remote.to_owned(), at: Timestamp::now(), snapshots };
-        let text = serde_json::to_vec(&note).or_fail(Kind::Bug, || "a note of what was pushed is not JSON")?;
-        put::put_derived(self.store.as_ref(), &layout::pushed_file(remote), text.into()).await
+        let newest = snapshots.last().and_then(|newest| self.snapshot_hash(*newest).ok());
+        let derived = self.mirrored(remote);
+        self.write_note(&Pushed { remote: remote.to_owned(), at: Timestamp::now(), snapshots, newest, derived }).await
+    }
+
+    /// BLAKE3 of the derived files that a remote was last known to have, by path.
+    #[must_use]
+    pub fn mirrored(&self, remote: &str) -> BTreeMap<String, String> {
+        self.pushed().into_iter().find(|note| note.remote == remote).map(|note| note.derived).unwrap_or_default()
+    }
+
+    /// Notes which derived files a remote has. Call it under [`Archive::lock_push`].
+    ///
+    /// # Errors
+    /// `Store` when it cannot be written.
+    pub async fn note_mirrored(&self, remote: &str, derived: &BTreeMap<String, String>) -> Result<()> {
+        let known = self.pushed().into_iter().find(|note| note.remote == remote);
+        let (at, snapshots, newest) = match known {
+            Some(note) => (note.at, note.snapshots, note.newest),
+            None => (Timestamp::now(), Vec::new(), None),
+        };
+        self.write_note(&Pushed { remote: remote.to_owned(), at, snapshots, newest, derived: derived.clone() }).await
+    }
+
+    async fn write_note(&self, note: &Pushed) -> Result<()> {
+        let text = serde_json::to_vec(note).or_fail(Kind::Bug, || "a note of what was pushed is not JSON")?;
+        put::put_derived(self.store.as_ref(), &layout::pushed_file(&note.remote), text.into()).await
     }
 
     /// What is known of every remote that was ever pushed to, by name. Notes that cannot be read count as absent.

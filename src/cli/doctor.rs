@@ -63,13 +63,15 @@ pub(super) async fn run(args: &DoctorArgs, context: &Context) -> Result<Rendered
     Ok(Rendered::new(&diagnosis, text(&diagnosis))?.with_code(diagnosis.exit_code()))
 }
 
-fn text(diagnosis: &Diagnosis) -> String {
+pub(super) fn text(diagnosis: &Diagnosis) -> String {
     let mut text = String::new();
-    let mut part = None;
+    let mut section = None;
     for check in &diagnosis.checks {
-        if part != Some(check.part) {
-            text.push_str(&format!("{}{}\n", if part.is_some() { "\n" } else { "" }, check.part));
-            part = Some(check.part);
+        let this = Some((check.part, &check.object));
+        if section != this {
+            let object = check.object.as_ref().map(|object| format!(": {object}")).unwrap_or_default();
+            text.push_str(&format!("{}{}{object}\n", if section.is_some() { "\n" } else { "" }, check.part));
+            section = this;
         }
         add(check, &mut text);
     }
@@ -84,7 +86,7 @@ fn add(check: &Check, text: &mut String) {
         Verdict::Failed => "FAILED",
         Verdict::Unknown => "not known",
     };
-    let name = check.object.clone().unwrap_or_else(|| check.name.replace('_', " "));
+    let name = check.name.replace('_', " ");
     let head = format!("  {mark:<10} {name:<14} ");
     let message = match check.message.strip_prefix("not known: ") {
         Some(reason) if check.verdict == Verdict::Unknown => reason,

@@ -9,6 +9,7 @@
 
 mod check;
 mod demo;
+mod destinations;
 mod diff;
 mod doctor;
 mod find;
@@ -17,8 +18,10 @@ mod init;
 mod load;
 mod progress;
 mod prune;
+mod pull;
 mod push;
 mod query;
+mod remote;
 mod report;
 mod runs;
 mod show;
@@ -50,6 +53,7 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   tillvault init --host 'TILLPC\\SQLEXPRESS' --database SambaPOS5 --username tillvault --password-file till.password
+  tillvault remote add cloud nextcloud https://cloud.example.org
   tillvault doctor                      is everything there that a run needs?
   tillvault nightly                     snapshot, push to every remote, load the replica
   tillvault snapshots                   what the archive holds
@@ -92,7 +96,9 @@ enum Command {
     Init(init::InitArgs),
     Doctor(doctor::DoctorArgs),
     Snapshot(snapshot::SnapshotArgs),
+    Remote(remote::RemoteArgs),
     Push(push::PushArgs),
+    Pull(pull::PullArgs),
     Load(load::LoadArgs),
     Sync(runs::SyncArgs),
     Nightly(runs::NightlyArgs),
@@ -238,10 +244,12 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 
 async fn dispatch(command: Command, context: &Context) -> Result<Rendered> {
     match command {
-        Command::Init(args) => init::run(args, context),
+        Command::Init(args) => init::run(args, context).await,
         Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Snapshot(args) => snapshot::run(args, context).await,
+        Command::Remote(args) => remote::run(args, context).await,
         Command::Push(args) => push::run(args, context).await,
+        Command::Pull(args) => pull::run(args, context).await,
         Command::Load(args) => load::run(&args, context).await,
         Command::Sync(args) => runs::sync(args, context).await,
         Command::Nightly(args) => runs::nightly(args, context).await,

@@ -24,8 +24,9 @@ struct State {
     warnings: Vec<String>,
     phase: &'static str,
     rows: u64,
-    uploads: u64,
-    upload_bytes: u64,
+    /// Objects uploaded or fetched in this phase, and their bytes.
+    moved: u64,
+    moved_bytes: u64,
     checked_bytes: u64,
 }
 
@@ -73,7 +74,11 @@ impl Observer for Progress {
     fn event(&self, event: Event) {
         match event {
             Event::Phase { name, total } => {
-                self.state().phase = name;
+                {
+                    let mut state = self.state();
+                    state.phase = name;
+                    (state.moved, state.moved_bytes) = (0, 0);
+                }
                 self.bar.set_position(0);
                 self.bar.set_length(total.unwrap_or(0));
                 self.bar.set_prefix(name);
@@ -99,17 +104,21 @@ impl Observer for Progress {
                     self.plain(&table_line(&table, rows, chunks_new, bytes_new));
                 }
             }
-            Event::Uploaded { bytes, .. } => {
+            Event::Uploaded { bytes, .. } | Event::Fetched { bytes, .. } => {
                 self.bar.inc(1);
+                let mut state = self.state();
+                state.moved += 1;
+                state.moved_bytes += bytes;
+            }
+            Event::Left { objects, bytes } => {
                 let (count, total) = {
-                    let mut state = self.state();
-                    state.uploads += 1;
-                    state.upload_bytes += bytes;
-                    (state.uploads, state.upload_bytes)
+                    let state = self.state();
+                    (state.moved, state.moved_bytes)
                 };
-                self.bar.set_message(human_bytes(total));
-                if count % 100 == 0 {
-                    self.plain(&format!("{}, {}", counted(count, "object"), human_bytes(total)));
+                let text = format!("{}, {} in {objects} left", human_bytes(total), human_bytes(bytes));
+                self.bar.set_message(text.clone());
+                if count > 0 && count % 100 == 0 {
+                    self.plain(&format!("{}, {text}", counted(count, "object")));
                 }
             }
             Event::Removed { name, .. } => {

@@ -7,7 +7,7 @@ use crate::{
     archive::snapshot::{Block, Ladder, TableEntry},
     config::Config,
     error::Result,
-    ops::overview::{self, Damaged, ListOptions, Listing, Shown, SnapshotLine},
+    ops::overview::{self, Backlog, Damaged, ListOptions, Listing, Shown, SnapshotLine},
 };
 
 /// List the snapshots in the archive, newest last
@@ -54,7 +54,7 @@ pub(super) async fn snapshots(args: SnapshotsArgs, context: &Context) -> Result<
     let is_choice = !options.tags.is_empty() || options.last.is_some();
     let listing = blocking(move || overview::snapshots(&archive, &options)).await?;
     let text = match list(&listing, remotes) {
-        Some(text) => text,
+        Some(text) => text + &backlog(&listing.backlog),
         None if is_choice => "no snapshot is like that: `tillvault snapshots` lists them all\n".into(),
         None => "no snapshot yet: run `tillvault snapshot`\n".into(),
     };
@@ -100,6 +100,16 @@ fn list(listing: &Listing, remotes: bool) -> Option<String> {
     header.extend(remotes.then_some("pushed"));
     header.extend(["tags", "remarks"]);
     Some(text_table(&header, &[0, 3, 4, 5], rows.into_iter().map(|(_, cells)| cells).collect()))
+}
+
+/// What waits for a push, a line for each remote.
+fn backlog(backlog: &[Backlog]) -> String {
+    let line = |one: &Backlog| {
+        let count = counted(one.snapshots.len() as u64, "snapshot");
+        let since = one.pushed_at.map_or("never pushed to".into(), |at| format!("last pushed to {at:.0}"));
+        format!("{} lacks {count} ({since}): `tillvault push`\n", one.remote)
+    };
+    backlog.iter().map(line).collect()
 }
 
 fn cells(line: &SnapshotLine, remotes: bool) -> Vec<String> {

@@ -1,19 +1,16 @@
 //! Which files the settings are made of.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::locate;
-use crate::error::{Kind, OrFail as _, Result};
+use super::{locate, text_of};
+use crate::error::{Error, Kind, Result};
 
 /// The settings file and the files of secrets it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsFiles {
     /// The file that [`super::Config::load`] reads.
     pub settings: PathBuf,
-    /// Files that hold one secret each: the values of `…password_file` and `url_file`.
+    /// Files that hold one secret each: the values of `…password_file`, `secret_access_key_file` and `url_file`.
     pub secrets: Vec<PathBuf>,
 }
 
@@ -23,10 +20,10 @@ pub struct SettingsFiles {
 /// `Config`, as there.
 pub fn files(explicit: Option<&Path>) -> Result<SettingsFiles> {
     let settings = locate(explicit)?;
-    let text = fs::read_to_string(&settings).or_fail(Kind::Config, || format!("cannot read {}", settings.display()))?;
+    let text = text_of(&settings)?;
     // The parser's own words may repeat a line with a secret.
-    let table: toml::Table = toml::from_str(&text)
-        .map_err(|_| crate::error::Error::new(Kind::Config, format!("{} is not valid", settings.display())))?;
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|_| Error::new(Kind::Config, format!("{} is not valid", settings.display())))?;
     let folder = settings.parent().unwrap_or_else(|| Path::new(""));
     let mut secrets = Vec::new();
     gather(&toml::Value::Table(table), folder, &mut secrets);
@@ -38,7 +35,9 @@ fn gather(value: &toml::Value, folder: &Path, into: &mut Vec<PathBuf>) {
         toml::Value::Table(table) => {
             for (key, value) in table {
                 match value {
-                    toml::Value::String(file) if key.ends_with("password_file") || key == "url_file" => {
+                    toml::Value::String(file)
+                        if key.ends_with("password_file") || key == "url_file" || key == "secret_access_key_file" =>
+                    {
                         into.push(folder.join(file));
                     }
                     other => gather(other, folder, into),
@@ -52,6 +51,8 @@ fn gather(value: &toml::Value, folder: &Path, into: &mut Vec<PathBuf>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

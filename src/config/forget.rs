@@ -15,6 +15,8 @@ pub struct ForgetConfig {
     pub enabled: bool,
     /// What is kept.
     pub keep: KeepRules,
+    /// Whether `nightly` keeps what a configured remote is not known to hold, whatever the rules say.
+    pub wait_for_remotes: bool,
 }
 
 /// `[prune]`.
@@ -22,12 +24,15 @@ pub struct ForgetConfig {
 pub struct PruneConfig {
     /// How long a chunk that no snapshot names is left in peace.
     pub grace: SignedDuration,
+    /// Whether `nightly` takes from the remotes, too, what was forgotten here.
+    pub remotes: bool,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ForgetSection {
     enabled: Option<bool>,
+    wait_for_remotes: Option<bool>,
     keep_tags: Option<Vec<String>>,
     keep_within: Option<String>,
     keep_last: Option<WrittenCount>,
@@ -50,6 +55,7 @@ enum WrittenCount {
 #[serde(deny_unknown_fields)]
 pub(super) struct PruneSection {
     grace: Option<String>,
+    remotes: Option<bool>,
 }
 
 /// Each rule that is not set is the usual one; 0, or an empty list, takes it away.
@@ -79,13 +85,14 @@ pub(super) fn forget(section: ForgetSection) -> Result<ForgetConfig> {
         return Err(Error::new(Kind::Config, "the rules under [forget] keep nothing")
             .hint("set one of them, or enabled = false, so that nothing is ever forgotten"));
     }
-    Ok(ForgetConfig { enabled: section.enabled.unwrap_or(true), keep })
+    let wait_for_remotes = section.wait_for_remotes.unwrap_or(true);
+    Ok(ForgetConfig { enabled: section.enabled.unwrap_or(true), keep, wait_for_remotes })
 }
 
 pub(super) fn prune(section: &PruneSection) -> Result<PruneConfig> {
     let grace = keep::grace(section.grace.as_deref().unwrap_or("24h"))
         .map_err(|what| Error::new(Kind::Config, format!("grace under [prune]: {what}")))?;
-    Ok(PruneConfig { grace })
+    Ok(PruneConfig { grace, remotes: section.remotes.unwrap_or(true) })
 }
 
 #[cfg(test)]

@@ -33,8 +33,24 @@ use crate::{
 pub enum Choice {
     /// Every snapshot that these rules do not keep.
     Rules(KeepRules),
+    /// The same, but for snapshots that remotes lack, with the names of those.
+    Unless {
+        /// What is kept anyway.
+        rules: KeepRules,
+        /// Which remotes have not got a snapshot yet.
+        lacking: BTreeMap<u64, BTreeSet<String>>,
+    },
     /// These snapshots.
     Numbers(BTreeSet<u64>),
+}
+
+impl Choice {
+    fn rules(&self) -> Option<&KeepRules> {
+        match self {
+            Self::Rules(rules) | Self::Unless { rules, .. } => Some(rules),
+            Self::Numbers(_) => None,
+        }
+    }
 }
 
 /// How to forget.
@@ -146,7 +162,7 @@ pub async fn forget(archive: &Archive, options: &ForgetOptions, observer: &Share
 /// `Usage` when no rule keeps anything, or a number is no snapshot's; `Refused` when a named snapshot is protected; `Damage`
 /// when a snapshot or the journal cannot be read.
 pub fn plan_forget(archive: &Archive, options: &ForgetOptions) -> Result<ForgetPlan> {
-    if matches!(&options.choice, Choice::Rules(rules) if rules.is_empty()) {
+    if options.choice.rules().is_some_and(KeepRules::is_empty) {
         return Err(Error::new(Kind::Usage, "no rule keeps anything: that would forget every snapshot")
             .hint("give a rule, such as --keep-daily all; `--dry-run` shows what it keeps"));
     }
@@ -169,10 +185,18 @@ pub fn plan_forget(archive: &Archive, options: &ForgetOptions) -> Result<ForgetP
     };
     let (why, reasons) = match &options.choice {
         Choice::Rules(rules) => (rules.to_string(), judge(&known.candidates, rules, &under)),
+        Choice::Unless { rules, lacking } => {
+            let mut reasons = judge(&known.candidates, rules, &under);
+            for (candidate, reasons) in known.candidates.iter().zip(&mut reasons) {
+                let without = lacking.get(&candidate.snapshot).into_iter().flatten().cloned();
+                reasons.extend(without.map(Reason::NotPushed));
+            }
+            (rules.to_string(), reasons)
+        }
         Choice::Numbers(numbers) => named(numbers, &known.candidates, &under)?,
     };
     let chosen = |at: usize| match &options.choice {
-        Choice::Rules(_) => reasons[at].is_empty(),
+        Choice::Rules(_) | Choice::Unless { .. } => reasons[at].is_empty(),
         Choice::Numbers(numbers) => numbers.contains(&known.candidates[at].snapshot),
     };
     let mut plan = ForgetPlan { why, lines: Vec::new(), forget: Vec::new(), journal, marked };

@@ -40,6 +40,8 @@ pub struct InitOptions {
     pub remote_username: Option<String>,
     /// Remote: file that holds the app password.
     pub remote_password_file: Option<String>,
+    /// Leave the making of the archive to a pull.
+    pub without_archive: bool,
 }
 
 /// The JSON of `init`.
@@ -81,6 +83,7 @@ pub fn init(options: &InitOptions) -> Result<InitOutcome> {
     let config = Config::load(Some(&path))?;
     let archive_created = match Archive::open(&config.archive) {
         Ok(_) => false,
+        Err(error) if error.kind() == Kind::NoArchive && options.without_archive => false,
         Err(error) if error.kind() == Kind::NoArchive => {
             Archive::create(&config.archive, &config.site)?;
             true
@@ -154,7 +157,7 @@ mod tests {
         assert_eq!(config.site, "Hotel \"Anker\"");
         let till = config.till().unwrap();
         assert_eq!((till.host.as_str(), till.port), ("TILL\\SQLEXPRESS", 14330));
-        assert_eq!(config.remotes[0].username, "ann");
+        assert_eq!(config.remotes[0].kind.word(), "nextcloud");
     }
 
     #[test]

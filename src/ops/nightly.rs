@@ -3,14 +3,18 @@
 //! The archive comes first. What follows it (push, load, forget) is tried even when its neighbour failed, since each can catch up
 //! later; the first failure is reported at the end, together with everything that did work.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
+    check::Part,
     forget::{Choice, ForgetOptions, ForgetOutcome, forget},
     load::{self, LoadOutcome},
     policy::Lifted,
-    push::{self, PushOptions, PushOutcome},
+    prune_remote::{RemotePruneOptions, RemotePruneOutcome, prune_remote},
+    push::{Destinations, PushOptions, PushReport, push_each, refresh_derived},
     snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
 };
 use crate::{
@@ -19,7 +23,26 @@ use crate::{
     error::{Error, Kind, Result},
     observe::{Event, SharedObserver},
     source::Source,
+    store::proof::Trash,
 };
+
+/// `nightly` looks at one of so many parts of a remote's folders each night.
+const FOLDER_SHARES: u64 = 7;
+
+/// Which configured remotes are not known to hold each snapshot, as far as there are any.
+fn lacking(config: &Config, archive: &Archive) -> BTreeMap<u64, BTreeSet<String>> {
+    let notes = archive.pushed();
+    let mut lacking: BTreeMap<u64, BTreeSet<String>> = BTreeMap::new();
+    for number in archive.snapshot_numbers().unwrap_or_default() {
+        let without = config.remotes.iter().map(|remote| &remote.name);
+        let without = without.filter(|name| !notes.iter().any(|note| note.remote == **name && note.holds(number)));
+        let without: BTreeSet<String> = without.cloned().collect();
+        if !without.is_empty() {
+            lacking.insert(number, without);
+        }
+    }
+    lacking
+}
 
 /// The tag of every snapshot that `nightly` takes.
 pub const NIGHTLY: &str = "nightly";
@@ -29,15 +52,18 @@ pub const NIGHTLY: &str = "nightly";
 pub struct RunOutcome {
     /// The archive's part.
     pub snapshot: SnapshotOutcome,
-    /// One per remote that was pushed to.
+    /// One per remote that was pushed to, or was to be.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub push: Vec<PushOutcome>,
+    pub push: Vec<PushReport>,
     /// The replica's part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub load: Option<LoadOutcome>,
     /// What was forgotten and pruned; the snapshots that stay are counted, not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forget: Option<ForgetOutcome>,
+    /// What was removed from the remotes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prune_remotes: Vec<RemotePruneOutcome>,
     /// What failed after the archive was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<String>,
@@ -49,7 +75,15 @@ pub struct RunOutcome {
 impl RunOutcome {
     /// A run that has its snapshot and nothing else yet.
     fn of(snapshot: SnapshotOutcome) -> Self {
-        Self { snapshot, push: Vec::new(), load: None, forget: None, failures: Vec::new(), error: None }
+        Self {
+            snapshot,
+            push: Vec::new(),
+            load: None,
+            forget: None,
+            prune_remotes: Vec::new(),
+            failures: Vec::new(),
+            error: None,
+        }
     }
 
     /// Brings the replica up to the archive.
@@ -65,8 +99,10 @@ impl RunOutcome {
         if !config.forget.enabled {
             return;
         }
+        let keep = config.forget.keep.clone();
+        let lacking = if config.forget.wait_for_remotes { lacking(config, archive) } else { BTreeMap::new() };
         let options = ForgetOptions {
-            choice: Choice::Rules(config.forget.keep.clone()),
+            choice: Choice::Unless { rules: keep, lacking },
             lifted: Lifted::default(),
             dry_run: false,
             prune: Some(config.prune.grace),
@@ -87,6 +123,52 @@ impl RunOutcome {
         }
     }
 
+    /// Pushes to every remote. One that fails keeps no other from being served.
+    async fn push(
+        &mut self,
+        archive: &Archive,
+        remotes: &mut Destinations,
+        options: &PushOptions,
+        observer: &SharedObserver,
+    ) {
+        let mut reports = push_each(archive, remotes, options, observer).await;
+        for error in reports.iter_mut().filter_map(|report| report.cause.take()) {
+            self.failed(error);
+        }
+        self.push = reports;
+    }
+
+    /// Takes from the remotes what was forgotten, and brings their derived files up to date: those that the push has reached.
+    async fn tidy_remotes(
+        &mut self,
+        config: &Config,
+        archive: &Archive,
+        remotes: &Destinations,
+        observer: &SharedObserver,
+    ) {
+        let now = Timestamp::now();
+        let options = RemotePruneOptions {
+            grace: config.prune.grace,
+            dry_run: false,
+            now,
+            trash: Trash::Keep,
+            folders: Part::daily(FOLDER_SHARES, now),
+        };
+        let failed = |name: &str| self.push.iter().any(|push| push.outcome.remote == name && push.error.is_some());
+        let reached: Vec<_> = remotes.remotes.iter().filter(|remote| !failed(&remote.name)).collect();
+        for remote in reached {
+            if config.forget.enabled && config.prune.remotes {
+                match prune_remote(archive, remote, &options, observer).await {
+                    Ok(pruned) => self.prune_remotes.push(pruned),
+                    Err(error) => self.failed(error),
+                }
+            }
+            if let Err(error) = refresh_derived(archive, remote).await {
+                self.failed(error);
+            }
+        }
+    }
+
     /// The first failure decides how the run ends, unless a later one is damage: a remote that is off must not hide it.
     fn failed(&mut self, error: Error) {
         self.failures.push(error.message().to_owned());
@@ -97,23 +179,29 @@ impl RunOutcome {
     }
 }
 
-/// Snapshot, quick if the options say so, then load: what runs every 15 minutes.
+/// Snapshot, quick if the options say so, then load: what runs every 15 minutes. With `remotes` it is pushed in between, without
+/// derived files, which wait for the night.
 ///
 /// # Errors
-/// As [`snapshot`]. A failed load is in the outcome.
+/// As [`snapshot`]. A failed push or load is in the outcome.
 pub async fn sync(
     config: &Config,
     archive: &Archive,
     source: &mut dyn Source,
+    remotes: Option<&mut Destinations>,
     options: &SnapshotOptions,
     observer: &SharedObserver,
 ) -> Result<RunOutcome> {
     let mut outcome = RunOutcome::of(snapshot(archive, source, options, observer).await?);
+    if let Some(remotes) = remotes {
+        outcome.push(archive, remotes, &PushOptions::default(), observer).await;
+    }
     outcome.load(config, archive, observer).await;
     Ok(outcome)
 }
 
-/// Full snapshot tagged [`NIGHTLY`], push to every remote, load, forget and prune: what runs before the site clears the till.
+/// Full snapshot tagged [`NIGHTLY`], push to every remote, load, forget and prune, here and on the remotes: what runs before the site
+/// clears the till. The push looks whether a seventh of the remote's folders still hold what they should.
 ///
 /// # Errors
 /// As [`snapshot`]. What failed after it is in the outcome.
@@ -121,6 +209,7 @@ pub async fn nightly(
     config: &Config,
     archive: &Archive,
     source: &mut dyn Source,
+    remotes: &mut Destinations,
     options: &SnapshotOptions,
     observer: &SharedObserver,
 ) -> Result<RunOutcome> {
@@ -134,14 +223,12 @@ pub async fn nightly(
             message: "no remote is configured: the archive on this machine is the only copy".into(),
         });
     }
-    for remote in &config.remotes {
-        match push::push_to(archive, remote, &PushOptions::default(), observer).await {
-            Ok(pushed) => outcome.push.push(pushed),
-            Err(error) => outcome.failed(error),
-        }
-    }
+    let verify = Some(Part::daily(FOLDER_SHARES, Timestamp::now()));
+    let push = PushOptions { verify, ..PushOptions::default() };
+    outcome.push(archive, remotes, &push, observer).await;
     outcome.load(config, archive, observer).await;
     outcome.forget(config, archive, observer).await;
+    outcome.tidy_remotes(config, archive, remotes, observer).await;
     Ok(outcome)
 }
 

@@ -42,6 +42,9 @@ pub struct ListOptions {
 pub struct Listing {
     /// What can be read, ascending by number.
     pub snapshots: Vec<SnapshotLine>,
+    /// What waits for a push, by remote; those that are known to hold everything are not named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub backlog: Vec<Backlog>,
     /// What should be there and cannot be read.
     pub damaged: Vec<Damaged>,
     /// The exit code of the first thing that cannot be read.
@@ -66,6 +69,18 @@ impl Damaged {
     pub(super) fn new(snapshot: Option<u64>, error: &Error) -> Self {
         Self { snapshot, message: error.message().to_owned(), next: error.next_step().map(str::to_owned) }
     }
+}
+
+/// What a remote is not known to hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// Name of the remote.
+    pub remote: String,
+    /// Snapshots that the last push from here did not see or bring there, ascending.
+    pub snapshots: Vec<u64>,
+    /// When it was last pushed to; absent when never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_at: Option<Timestamp>,
 }
 
 /// One line of `snapshots`.
@@ -130,7 +145,17 @@ pub fn snapshots(archive: &Archive, options: &ListOptions) -> Result<Listing> {
         lines.drain(..lines.len().saturating_sub(last));
     }
     let (damaged, code) = problems.told();
-    Ok(Listing { snapshots: lines, damaged, code })
+    let backlog = options.remotes.iter().map(|name| {
+        let note = pushed.iter().find(|note| note.remote == *name);
+        let lacks = |number: &u64| note.is_none_or(|note| !note.holds(*number));
+        Backlog {
+            remote: name.clone(),
+            snapshots: numbers.iter().copied().filter(lacks).collect(),
+            pushed_at: note.map(|note| note.at),
+        }
+    });
+    let backlog = backlog.filter(|backlog| !backlog.snapshots.is_empty()).collect();
+    Ok(Listing { snapshots: lines, backlog, damaged, code })
 }
 
 fn line(snapshot: &Snapshot, journal: &Journal) -> SnapshotLine {

@@ -55,6 +55,8 @@ pub enum Reason {
     Monthly,
     /// The newest of a year.
     Yearly,
+    /// This remote has not got it yet.
+    NotPushed(String),
 }
 
 impl fmt::Display for Reason {
@@ -71,6 +73,7 @@ impl fmt::Display for Reason {
             Self::Weekly => "weekly",
             Self::Monthly => "monthly",
             Self::Yearly => "yearly",
+            Self::NotPushed(remote) => return write!(f, "not on {remote} yet"),
         })
     }
 }

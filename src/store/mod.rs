@@ -6,53 +6,30 @@
 //!
 //! Never: an existing object overwritten by a PUT, a credential in a message.
 
+pub mod certificate;
 pub mod count;
 pub mod fault;
+mod folder;
+mod http;
+pub mod nextcloud;
+pub mod profile;
+pub mod proof;
+mod remote;
+mod s3;
+pub mod throttle;
 pub mod upload;
 pub mod webdav;
 
-#[cfg(test)]
-mod conformance;
+use object_store::path::Path;
 
-use std::sync::Arc;
+pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote, open_remote_hasty};
 
-use object_store::{ObjectStore, path::Path};
+use crate::error::{Error, Kind, Result};
 
-use crate::{
-    config::RemoteConfig,
-    error::{Error, Kind, Result},
-};
-use count::Requests;
-use webdav::{Retry, Timeouts, WebDav, WebDavSettings};
-
-/// A store with a name, as operations take it.
-#[derive(Clone, Debug)]
-pub struct Remote {
-    /// Name in messages.
-    pub name: String,
-    /// The store.
-    pub store: Arc<dyn ObjectStore>,
-    /// Requests sent to it so far.
-    pub requests: Arc<Requests>,
-    /// Uploads under way at once, at least 1.
-    pub connections: usize,
-}
-
-/// Opens a remote. Nothing is sent yet.
-///
-/// # Errors
-/// `Config` for a URL that is not http(s) or a certificate file that cannot be read.
-pub fn open_remote(config: &RemoteConfig) -> Result<Remote> {
-    let store = WebDav::new(&WebDavSettings {
-        url: config.url.clone(),
-        username: config.username.clone(),
-        password: config.password.clone(),
-        ca_file: config.ca_file.clone(),
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })?;
-    let requests = store.requests();
-    Ok(Remote { name: config.name.clone(), store: Arc::new(store), requests, connections: config.connections.max(1) })
+/// Whether an address is on this machine: what goes there crosses no network.
+#[must_use]
+pub fn is_on_this_machine(url: &url::Url) -> bool {
+    http::is_loopback(url)
 }
 
 /// How many snapshots a remote holds: one request, and a proof that it can be read.
@@ -69,11 +46,19 @@ pub async fn count_snapshots(remote: &Remote) -> Result<u64> {
 /// A store's error as the crate's: `message` says what failed; kind, hint and "try later" come from the cause.
 #[must_use]
 pub fn failure(message: impl Into<String>, error: object_store::Error) -> Error {
+    // S3 answers 403 to a wrong key; WebDAV tells a refused sign-in (401) from a folder that is not for that user (403).
+    let by_s3 = s3::refused(&error);
     let kind = match &error {
         object_store::Error::Unauthenticated { .. } => Kind::Credentials,
+        _ if by_s3 => Kind::Credentials,
         _ => Kind::Store,
     };
     let mut failure = Error::new(kind, message);
+    if by_s3 {
+        failure = failure.hint(
+            "check access key id and secret of this remote, this machine's clock, and what the key may do in the bucket: list, read, write, delete",
+        );
+    }
     if let Some(problem) = webdav::problem_of(&error) {
         if let Some(hint) = problem.next_step() {
             failure = failure.hint(hint);
@@ -85,6 +70,22 @@ pub fn failure(message: impl Into<String>, error: object_store::Error) -> Error 
     match into_problem(error) {
         Ok(problem) => failure.caused_by(problem),
         Err(error) => failure.caused_by(error),
+    }
+}
+
+/// A problem of a request as the crate's error.
+fn problem_as_error(problem: webdav::Problem) -> Error {
+    let kind = if problem.is_about_credentials() { Kind::Credentials } else { Kind::Store };
+    let mut error = Error::new(kind, problem.to_string());
+    if let Some(hint) = problem.next_step() {
+        error = error.hint(hint);
+    }
+    if problem.is_temporary() {
+        error = error.temporary();
+    }
+    match problem.into_cause() {
+        Some(cause) => error.caused_by(cause),
+        None => error,
     }
 }
 

@@ -14,6 +14,7 @@ use tillvault::{
     store::{
         Remote,
         fault::{Faults, Faulty},
+        profile::ServerKind,
     },
 };
 
@@ -148,7 +149,7 @@ async fn a_whole_archive_comes_back_from_its_snapshots_on_a_remote() {
         memory.put(&StorePath::from(path.as_str()), bytes.clone().into()).await.unwrap();
     }
     let store: Arc<dyn ObjectStore> = Arc::new(Faulty::new(memory as Arc<dyn ObjectStore>, Faults::at_call(2)));
-    let remote = Remote { name: "memory".into(), store, requests: Arc::default(), connections: 2 };
+    let remote = Remote::over("memory", store, ServerKind::Memory).with_connections(2);
     for folder in [layout::SNAPSHOTS, layout::TABLES, layout::JOURNAL] {
         fs::remove_dir_all(root.join(folder)).unwrap();
     }

@@ -22,7 +22,7 @@ use tillvault::{
         CheckOptions, CheckOutcome, Part, check,
         repair::{RepairOptions, repair},
     },
-    store::Remote,
+    store::{Remote, profile::ServerKind},
 };
 
 /// Id of the tiny archive.
@@ -210,7 +210,7 @@ pub(crate) fn remote_of(root: &Path, name: &str) -> (tempfile::TempDir, Remote) 
     let folder = tempfile::tempdir().unwrap();
     copy(root, folder.path());
     let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
-    (folder, Remote { name: name.into(), store, requests: Arc::default(), connections: 3 })
+    (folder, Remote::over(name, store, ServerKind::Folder).with_connections(3))
 }
 
 /// Copies a folder.

@@ -8,16 +8,15 @@ use tillvault::{
     ops::push::{PushOptions, push},
     store::{
         Remote,
-        count::Counted,
         fault::{Faults, Faulty},
+        profile::ServerKind,
     },
 };
 
 use crate::book::{Book, lines, names, orders};
 
 fn remote(name: &str, store: Arc<dyn ObjectStore>) -> Remote {
-    let counted = Counted::new(store);
-    Remote { name: name.into(), requests: counted.requests(), store: Arc::new(counted), connections: 1 }
+    Remote::over(name, store, ServerKind::Memory).with_connections(1)
 }
 
 async fn book() -> Book {
@@ -62,7 +61,7 @@ async fn a_push_notes_what_the_remote_holds_also_when_it_stops_half_way() {
 #[tokio::test]
 async fn a_dry_run_and_an_unreachable_remote_note_nothing() {
     let book = book().await;
-    let options = PushOptions { dry_run: true };
+    let options = PushOptions { dry_run: true, ..PushOptions::default() };
     push(&book.archive, &remote("cloud", Arc::new(InMemory::new())), &options, &silent()).await.unwrap();
     let dead = Faulty::new(Arc::new(InMemory::new()), Faults::from_call(1));
     push(&book.archive, &remote("usb", Arc::new(dead)), &PushOptions::default(), &silent()).await.unwrap_err();

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod conformance;
 mod connection;
+#[path = "../nextcloud/double/mod.rs"]
+mod double;
 mod faults;
+mod peers;
 
 use std::time::Duration;
 

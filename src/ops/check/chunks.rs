@@ -115,7 +115,7 @@ pub(super) fn stranger(path: &str, bytes: u64) -> Finding {
 }
 
 impl Listing {
-    fn take_in(&mut self, folder: &str, entries: Vec<FolderEntry>, uses: &Uses, only_named: bool) {
+    pub(super) fn take_in(&mut self, folder: &str, entries: Vec<FolderEntry>, uses: &Uses, only_named: bool) {
         let named = uses.folders.get(folder).map(|uses| &uses.chunks);
         let mut there = HashMap::with_capacity(entries.len());
         let shared: Arc<str> = folder.into();

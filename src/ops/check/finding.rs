@@ -84,6 +84,8 @@ pub enum FindingKind {
     Leftover,
     /// Something that does not belong here.
     Foreign,
+    /// The archive has it, and the remote has never had it: it waits for a push.
+    NotPushed,
 }
 
 impl FindingKind {
@@ -91,7 +93,7 @@ impl FindingKind {
     #[must_use]
     pub fn level(self) -> Level {
         match self {
-            Self::ChunkOrphaned | Self::Leftover | Self::Foreign => Level::Note,
+            Self::ChunkOrphaned | Self::Leftover | Self::Foreign | Self::NotPushed => Level::Note,
             Self::UnknownFormat
             | Self::ColumnUndeclared
             | Self::IndexAbsent

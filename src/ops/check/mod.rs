@@ -16,6 +16,9 @@ pub mod finding;
 pub mod part;
 mod plan;
 mod read;
+pub mod remote;
+mod remote_data;
+mod remote_files;
 pub mod repair;
 mod uses;
 
@@ -99,10 +102,20 @@ pub async fn check(archive: &Arc<Archive>, options: &CheckOptions, observer: &Sh
 }
 
 fn outcome(examined: Examined, options: &CheckOptions, started: Instant) -> CheckOutcome {
+    outcome_of(examined.findings, examined.counts, examined.covered, options, started)
+}
+
+fn outcome_of(
+    findings: Vec<Finding>,
+    counts: Counts,
+    covered: Covered,
+    options: &CheckOptions,
+    started: Instant,
+) -> CheckOutcome {
     CheckOutcome {
-        findings: examined.findings,
-        counts: examined.counts,
-        covered: examined.covered,
+        findings,
+        counts,
+        covered,
         read_data: options.read_data.map(|part| part.to_string()),
         deep: options.deep.map(|part| part.to_string()),
         repaired: None,

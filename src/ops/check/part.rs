@@ -36,6 +36,15 @@ impl Part {
         Ok(Self { part, of })
     }
 
+    /// The part of `of` whose turn it is on the (UTC) day of `now`: `today/of`. All of it when `of` is 0 or 1.
+    #[must_use]
+    pub fn daily(of: u64, now: Timestamp) -> Self {
+        let days = now.as_second().div_euclid(86_400);
+        let turn = i64::try_from(of).ok().and_then(|of| days.checked_rem_euclid(of));
+        let part = turn.and_then(|turn| u64::try_from(turn).ok());
+        part.map_or(Self::ALL, |part| Self { part: part + 1, of })
+    }
+
     /// Whether the chunk of that file hash is in this part: its first eight bytes, as a number with the highest byte first,
     /// modulo the number of parts.
     #[must_use]
@@ -63,6 +72,8 @@ mod tests {
             assert_eq!(Part::parse(text, now).unwrap().to_string(), shown);
         }
         assert_eq!(Part::parse("today/7", day("1970-01-11T00:00:00Z")).unwrap().to_string(), "4/7");
+        assert_eq!(Part::daily(7, now), Part::parse("today/7", now).unwrap());
+        assert_eq!(Part::daily(0, now), Part::ALL);
         for text in ["", "1", "0/3", "4/3", "1/0", "-1/3", "a/3", "1/3/5", "today", "1/18446744073709551616"] {
             assert_eq!(Part::parse(text, now).unwrap_err().kind(), Kind::Usage, "{text}");
         }

@@ -46,6 +46,8 @@ pub enum RepairResult {
     SetAside,
     /// No good copy was found; nothing was changed.
     Left,
+    /// A good copy from here is in its place on the remote.
+    Uploaded,
 }
 
 /// What a repair did to one file.

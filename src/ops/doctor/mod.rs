@@ -11,10 +11,11 @@ mod remote;
 mod replica;
 mod settings;
 mod till;
-mod words;
+pub(super) mod words;
 
 use std::{fmt, path::Path};
 
+pub use remote::try_remotes;
 use serde::Serialize;
 
 use crate::{

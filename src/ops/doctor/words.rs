@@ -6,7 +6,7 @@ use std::time::Duration;
 const MOST_NAMES: usize = 8;
 
 /// `40 MB`, `2.1 GB`: powers of 1024, as Windows counts.
-pub(super) fn bytes(bytes: u64) -> String {
+pub(in crate::ops) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
     let (mut whole, mut rest, mut unit) = (bytes / 1024, bytes % 1024, 0);
     while whole >= 1024 && unit + 1 < UNITS.len() {

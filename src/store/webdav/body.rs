@@ -8,12 +8,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use object_store::PutPayload;
+use tokio::time::{Sleep, sleep};
+
+use crate::store::throttle::Throttle;
 
 /// Length of a piece.
 const PIECE: usize = 64 * 1024;
@@ -37,18 +40,21 @@ impl Progress {
     }
 }
 
-/// A request body of known length that reports how far it has got.
+/// A request body of known length that reports how far it has got and keeps to a speed limit.
 pub(super) struct Upload {
     parts: VecDeque<Bytes>,
     left: u64,
     progress: Arc<Progress>,
+    throttle: Arc<Throttle>,
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Upload {
-    pub(super) fn new(payload: PutPayload, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(payload: PutPayload, progress: Arc<Progress>, throttle: Arc<Throttle>) -> Self {
         let left = payload.content_length() as u64;
         progress.done.store(left == 0, Ordering::Release);
-        Self { parts: payload.into_iter().filter(|part| !part.is_empty()).collect(), left, progress }
+        let parts = payload.into_iter().filter(|part| !part.is_empty()).collect();
+        Self { parts, left, progress, throttle, pause: None }
     }
 }
 
@@ -56,10 +62,16 @@ impl hyper::body::Body for Upload {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
+        if let Some(pause) = &mut this.pause {
+            ready!(pause.as_mut().poll(context));
+            this.pause = None;
+        }
         let Some(front) = this.parts.front_mut() else { return Poll::Ready(None) };
-        let piece = front.split_to(front.len().min(PIECE));
+        let piece = front.split_to(front.len().min(this.throttle.piece(PIECE)));
+        let pause = this.throttle.reserve(piece.len() as u64);
+        this.pause = (!pause.is_zero()).then(|| Box::pin(sleep(pause)));
         if front.is_empty() {
             this.parts.pop_front();
         }

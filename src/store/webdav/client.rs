@@ -1,26 +1,16 @@
 //! One HTTP request to a WebDAV server, done carefully.
 //!
-//! Promises: a body always has a Content-Length (WEBDAV §0 rule 2); no redirect is followed; after one 401 nothing is sent any
-//! more, and until the first sign-in has worked only one request is under way, so that a wrong password costs one failed login
-//! and not a lock-out of everybody behind this address (rule 8); each phase has its own time limit; every request is counted;
-//! credentials appear in no error, log or `Debug`.
+//! Promises: a body always has a Content-Length (WEBDAV §0 rule 2); no redirect is followed; what [`gate`](super::gate) forbids is not
+//! sent, and a request that the server has put off (429, maintenance) is sent again when its time has come, as far as
+//! [`Patience`] goes; each phase has its own time limit; every request is counted; credentials appear in no error, log or `Debug`.
 
-use std::{
-    fmt,
-    pin::pin,
-    sync::{
-        Arc, Once, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use object_store::{PutPayload, path::Path};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use object_store::path::Path;
 use reqwest::{
     Method, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
@@ -28,110 +18,35 @@ use url::Url;
 
 use super::{
     body::{Progress, Upload},
+    gate::Gate,
     listing,
+    patience::{Attempts, Patience, Retry, Timeouts},
+    place::{self, Place},
     problem::{self, Code, Problem},
+    request::{Request, encode},
 };
 use crate::{
-    error::{Error, Kind, OrFail, Result},
-    store::count::Requests,
+    error::{Error, Kind, Result},
+    store::{count::Requests, http, throttle::Throttle},
 };
 
-/// Everything but unreserved characters is encoded (RFC 3986 §2.3).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// An error's body is read up to this length; more says nothing new.
 const ERROR_BODY: usize = 64 * 1024;
-
-/// Time limits per phase. An answer may take longer after a big body: `answer` + 1 s per MB sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// To connect, TLS included.
-    pub connect: Duration,
-    /// Without a byte of the body being taken.
-    pub stall: Duration,
-    /// From the last byte of the request to the answer's head, and between two pieces of its body.
-    pub answer: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(10), stall: Duration::from_secs(60), answer: Duration::from_secs(60) }
-    }
-}
-
-/// How often a request is tried, and how long to wait in between: `base`, doubled each time up to `cap`, with jitter.
-#[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    /// Tries in all, at least 1.
-    pub tries: u32,
-    /// First pause.
-    pub base: Duration,
-    /// Longest pause.
-    pub cap: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self { tries: 5, base: Duration::from_millis(250), cap: Duration::from_secs(8) }
-    }
-}
-
-impl Retry {
-    /// Waits after the failed try number `tried` (from 1).
-    pub(super) async fn pause(&self, tried: u32) {
-        tokio::time::sleep(self.delay(tried, rand::random())).await;
-    }
-
-    /// Half of the pause is fixed, half depends on `chance` (0 to 1): clients that failed together do not come back together.
-    fn delay(&self, tried: u32, chance: f64) -> Duration {
-        let full = self.base.saturating_mul(1 << tried.saturating_sub(1).min(16)).min(self.cap);
-        full.mul_f64(0.5 + chance / 2.0)
-    }
-}
-
-/// One request to make.
-#[derive(Debug)]
-pub(super) struct Request {
-    method: &'static str,
-    url: Url,
-    /// The object, for messages.
-    name: String,
-    headers: HeaderMap,
-    body: Option<PutPayload>,
-}
-
-impl Request {
-    pub(super) fn header(mut self, name: &'static str, value: &str) -> Result<Self, Problem> {
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| Problem::new(Code::Unexpected, format!("{}: header {name} cannot be sent", self.name)))?;
-        self.headers.insert(HeaderName::from_static(name), value);
-        Ok(self)
-    }
-
-    pub(super) fn body(mut self, body: PutPayload) -> Self {
-        self.body = Some(body);
-        self
-    }
-
-    fn what(&self) -> String {
-        let name = if self.name.is_empty() { "the remote folder" } else { &self.name };
-        format!("{} {name}", self.method)
-    }
-}
 
 /// The client of one remote folder.
 pub(super) struct Client {
     http: reqwest::Client,
     base: Url,
     base_segments: Vec<String>,
+    place: Option<Place>,
     username: String,
     password: SecretString,
     pub(super) requests: Arc<Requests>,
+    pub(super) throttle: Arc<Throttle>,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
-    /// Why nothing may be sent any more.
-    stopped: OnceLock<(Code, String)>,
-    signed_in: AtomicBool,
-    first: tokio::sync::Mutex<()>,
+    pub(super) patience: Patience,
+    pub(super) gate: Gate,
 }
 
 impl fmt::Debug for Client {
@@ -148,25 +63,27 @@ pub(super) struct ClientSettings<'a> {
     pub(super) ca_file: Option<&'a std::path::Path>,
     pub(super) retry: Retry,
     pub(super) timeouts: Timeouts,
+    pub(super) patience: Patience,
 }
 
 impl Client {
     pub(super) fn new(settings: &ClientSettings<'_>) -> Result<Self> {
-        let base = clean_base(settings.url)?;
+        let base = place::clean_base(settings.url)?;
         let base_segments = listing::href_segments(base.path())
             .ok_or_else(|| Error::new(Kind::Config, format!("the remote's url {base} has a path that is not UTF-8")))?;
         Ok(Self {
-            http: build_http(&base, settings)?,
+            http: http::client(&base, settings.ca_file, settings.timeouts.connect)?,
+            place: Place::of(&base_segments),
             base,
             base_segments,
             username: settings.username.to_owned(),
             password: settings.password.clone(),
             requests: Arc::default(),
+            throttle: Arc::default(),
             retry: settings.retry,
             timeouts: settings.timeouts,
-            stopped: OnceLock::new(),
-            signed_in: AtomicBool::new(false),
-            first: tokio::sync::Mutex::new(()),
+            patience: settings.patience,
+            gate: Gate::default(),
         })
     }
 
@@ -180,12 +97,26 @@ impl Client {
         &self.base_segments
     }
 
+    /// Where the folder lies on a Nextcloud server, if its address looks like one.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Who signs in.
+    pub(super) fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// The tries at one thing.
+    pub(super) fn attempts(&self) -> Attempts {
+        Attempts::new(self.retry, self.patience)
+    }
+
     /// The URL of an object, or of a folder (which ends in `/`).
     pub(super) fn url(&self, path: &Path, folder: bool) -> Url {
         let mut url = self.base.clone();
         let mut text = url.path().to_owned();
-        let encoded: Vec<String> =
-            path.parts().map(|part| utf8_percent_encode(part.as_ref(), SEGMENT).to_string()).collect();
+        let encoded: Vec<String> = path.parts().map(|part| encode(part.as_ref())).collect();
         text.push_str(&encoded.join("/"));
         if folder && !text.ends_with('/') {
             text.push('/');
@@ -199,16 +130,73 @@ impl Client {
     }
 
     pub(super) fn request_url(&self, method: &'static str, url: Url, name: String) -> Request {
-        Request { method, url, name, headers: HeaderMap::new(), body: None }
+        Request { method, url, name, headers: HeaderMap::new(), body: None, longer: Duration::ZERO, anonymous: false }
     }
 
-    /// Sends once. Any 2xx is an answer, everything else a [`Problem`].
+    /// Sends once. Any 2xx is an answer, everything else a [`Problem`]. A request that the server has put off without touching
+    /// it is sent again in its time.
     pub(super) async fn send(&self, request: Request) -> Result<Response, Problem> {
-        if self.signed_in.load(Ordering::Acquire) {
-            return self.send_now(request).await;
+        let mut maintenance_since = None;
+        loop {
+            let mut only_one = None;
+            if !self.gate.is_signed_in() && !request.anonymous {
+                only_one = Some(self.gate.first.lock().await).filter(|_| !self.gate.is_signed_in());
+            }
+            self.gate.wait().await;
+            let (pauses, sent_at) = (self.gate.pauses(), Instant::now());
+            let result = self.send_now(request.clone()).await;
+            drop(only_one);
+            let problem = match result {
+                Ok(answer) => return Ok(answer),
+                Err(problem) => problem,
+            };
+            match problem.code() {
+                Code::Throttled if self.gate.throttled(pauses, problem.retry_after(), &self.patience) => {}
+                Code::Maintenance if !request.anonymous => {
+                    let since = *maintenance_since.get_or_insert(sent_at);
+                    self.wait_out_maintenance(since, sent_at, problem).await?;
+                }
+                _ => return Err(problem),
+            }
         }
-        let _only_one = self.first.lock().await;
-        self.send_now(request).await
+    }
+
+    /// Waits until the server's status says that maintenance is over; one asks, the others wait for it (WEBDAV §9 row 12).
+    async fn wait_out_maintenance(&self, since: Instant, sent_at: Instant, problem: Problem) -> Result<(), Problem> {
+        let mut over_at = self.gate.maintenance.lock().await;
+        if over_at.is_some_and(|over_at| over_at > sent_at) {
+            return Ok(());
+        }
+        let mut pause = self.patience.maintenance;
+        loop {
+            if since.elapsed() + pause > self.patience.maintenance_most {
+                self.gate.stop(Code::Maintenance, "the server is in maintenance mode");
+                return Err(problem);
+            }
+            self.gate.say(format!("the server is in maintenance mode: asking again in {} s", pause.as_secs()));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.patience.maintenance_cap);
+            // A server without a status page has to be asked itself.
+            let status = Box::pin(self.status()).await;
+            let over = status.as_ref().map_or(self.place.is_none(), |status| {
+                status.get("maintenance").and_then(serde_json::Value::as_bool) == Some(false)
+            });
+            if over {
+                *over_at = Some(Instant::now());
+                return Ok(());
+            }
+        }
+    }
+
+    /// The server's status page, asked for without signing in; none when there is none.
+    pub(super) async fn status(&self) -> Result<serde_json::Value, Problem> {
+        let Some(place) = &self.place else {
+            return Err(Problem::new(Code::Missing, "the server has no status page"));
+        };
+        let url = place.url(&self.base, &["status.php"], false);
+        let mut answer = self.send(self.request_url("GET", url, "status.php".into()).anonymous()).await?;
+        let body = self.read_start(&mut answer).await;
+        serde_json::from_str(&body).map_err(|_| Problem::new(Code::NotDav, "the server's status page is not JSON"))
     }
 
     /// Sends, and again after a pause while that may help. Only for requests that may be repeated.
@@ -216,43 +204,51 @@ impl Client {
         &self,
         make: impl Fn() -> Result<Request, Problem> + Send,
     ) -> Result<Response, Problem> {
-        let mut tried = 0;
+        self.send_within(self.attempts(), make).await
+    }
+
+    /// The same with other attempts.
+    pub(super) async fn send_within(
+        &self,
+        mut attempts: Attempts,
+        make: impl Fn() -> Result<Request, Problem> + Send,
+    ) -> Result<Response, Problem> {
         loop {
-            tried += 1;
             match self.send(make()?).await {
-                Err(problem) if problem.worth_retrying() && tried < self.retry.tries => self.retry.pause(tried).await,
-                result => return result,
+                Err(problem) => {
+                    if !attempts.again(&problem).await {
+                        return Err(problem);
+                    }
+                }
+                answer => return answer,
             }
         }
     }
 
     async fn send_now(&self, request: Request) -> Result<Response, Problem> {
         let what = request.what();
-        if let Some((code, why)) = self.stopped.get() {
-            return Err(Problem::new(*code, format!("{what}: not tried, since {why}")));
-        }
+        self.gate.check(request.method, &what)?;
         let (method, has_own_encoding) = (request.method, request.headers.contains_key(ACCEPT_ENCODING));
+        let (anonymous, longer) = (request.anonymous, request.longer);
         let length = request.body.as_ref().map(|body| body.content_length() as u64);
         let name = Method::from_bytes(method.as_bytes())
             .map_err(|_| Problem::new(Code::Unexpected, format!("{what}: not an HTTP method")))?;
-        let mut builder = self
-            .http
-            .request(name, request.url)
-            .basic_auth(&self.username, Some(self.password.expose_secret()))
-            .headers(request.headers);
+        let mut builder = self.http.request(name, request.url).headers(request.headers);
+        if !anonymous {
+            builder = builder.basic_auth(&self.username, Some(self.password.expose_secret()));
+        }
         if !has_own_encoding {
             builder = builder.header(ACCEPT_ENCODING, "identity");
         }
         let mut progress = Arc::new(Progress::done());
         if let Some(body) = request.body {
             progress = Arc::default();
-            builder = builder
-                .header(CONTENT_LENGTH, body.content_length())
-                .body(reqwest::Body::wrap(Upload::new(body, Arc::clone(&progress))));
+            let upload = Upload::new(body, Arc::clone(&progress), Arc::clone(&self.throttle));
+            builder = builder.header(CONTENT_LENGTH, length.unwrap_or(0)).body(reqwest::Body::wrap(upload));
         }
         self.requests.record(method, length.unwrap_or(0));
-        let answer = self.watch(builder.send(), &progress, length.unwrap_or(0), &what).await?;
-        self.judge(answer, method, &what).await
+        let answer = self.watch(builder.send(), &progress, length.unwrap_or(0), longer, &what).await?;
+        self.judge(answer, method, anonymous, &what).await
     }
 
     /// Waits for the answer's head as long as the request makes progress.
@@ -261,10 +257,11 @@ impl Client {
         sending: impl Future<Output = reqwest::Result<Response>> + Send,
         progress: &Progress,
         length: u64,
+        longer: Duration,
         what: &str,
     ) -> Result<Response, Problem> {
         let Timeouts { connect, stall, answer } = self.timeouts;
-        let answer = answer + Duration::from_secs(length / 1_000_000);
+        let answer = answer + longer + Duration::from_secs(length / 1_000_000);
         let tick = stall.min(answer).div_f64(8.0).min(Duration::from_secs(1)).max(Duration::from_millis(5));
         let mut sending = pin!(sending);
         let (mut seen, mut since) = (progress.mark(), Instant::now() + connect);
@@ -286,7 +283,13 @@ impl Client {
     }
 
     /// Sorts answers into usable ones and problems.
-    async fn judge(&self, mut answer: Response, method: &str, what: &str) -> Result<Response, Problem> {
+    async fn judge(
+        &self,
+        mut answer: Response,
+        method: &str,
+        anonymous: bool,
+        what: &str,
+    ) -> Result<Response, Problem> {
         let status = answer.status();
         if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
             let target = answer.headers().get(LOCATION).and_then(|target| target.to_str().ok());
@@ -305,8 +308,14 @@ impl Client {
                 format!("{what}: a web page came back instead of a WebDAV answer (200)"),
             ));
         }
+        if status.is_success() && method == "PROPFIND" && status != StatusCode::MULTI_STATUS {
+            let why = format!("{what}: the answer is no listing ({})", status.as_u16());
+            return Err(Problem::new(Code::NotDav, why));
+        }
         if status.is_success() {
-            self.signed_in.store(true, Ordering::Release);
+            if !anonymous {
+                self.gate.signed_in();
+            }
             if !matches!(method, "GET" | "PROPFIND") {
                 // Nobody wants this body, but unread it would cost the connection.
                 self.read_start(&mut answer).await;
@@ -314,31 +323,31 @@ impl Client {
             return Ok(answer);
         }
         let kind = content_type(&answer);
+        // A date would depend on the server's clock.
+        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let body = self.read_start(&mut answer).await;
         let problem = problem::from_status(what, status, &kind, &body);
         match problem.code() {
-            code @ (Code::Credentials | Code::Throttled) => {
-                let why = match code {
-                    Code::Credentials => "the server has refused the credentials",
-                    _ => "the server has asked for a pause",
-                };
-                let _first_reason_stays = self.stopped.set((code, why.to_owned()));
+            Code::Credentials if !anonymous => {
+                self.gate.stop(Code::Credentials, "the server has refused the credentials");
             }
+            Code::Full => self.gate.set_full(true),
             // These come from behind the sign-in.
-            Code::Missing | Code::Conflict | Code::Precondition => self.signed_in.store(true, Ordering::Release),
+            Code::Missing | Code::Conflict | Code::Precondition if !anonymous => self.gate.signed_in(),
             _ => {}
         }
-        Err(problem)
+        Err(problem.retry_after_seconds(retry_after))
     }
 
     /// A redirect's target without credentials, query and fragment.
     fn shown_target(&self, target: &str) -> String {
         let Ok(mut url) = self.base.join(target) else { return "an address that is no URL".to_owned() };
-        strip(&mut url);
+        http::strip(&mut url);
         url.to_string()
     }
 
-    async fn read_start(&self, answer: &mut Response) -> String {
+    /// The beginning of an answer's body, as text.
+    pub(super) async fn read_start(&self, answer: &mut Response) -> String {
         let mut body = Vec::new();
         while body.len() < ERROR_BODY {
             match tokio::time::timeout(self.timeouts.answer, answer.chunk()).await {
@@ -375,66 +384,6 @@ fn is_html(answer: &Response) -> bool {
     content_type(answer).contains("html")
 }
 
-fn strip(url: &mut Url) {
-    // Both fail only for URLs that cannot have credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.set_query(None);
-    url.set_fragment(None);
-}
-
-/// The base URL: http or https, a folder, no credentials, no query.
-fn clean_base(url: &Url) -> Result<Url> {
-    let mut base = url.clone();
-    strip(&mut base);
-    if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
-        return Err(Error::new(Kind::Config, format!("the remote's url {base} is not an http or https address"))
-            .hint("for Nextcloud: https://HOST/remote.php/dav/files/USER/FOLDER"));
-    }
-    if !base.path().ends_with('/') {
-        let path = format!("{}/", base.path());
-        base.set_path(&path);
-    }
-    Ok(base)
-}
-
-fn is_loopback(base: &Url) -> bool {
-    match base.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn build_http(base: &Url, settings: &ClientSettings<'_>) -> Result<reqwest::Client> {
-    static PROVIDER: Once = Once::new();
-    // An error means that the program has chosen its provider already.
-    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("tillvault/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .gzip(true)
-        .connect_timeout(settings.timeouts.connect)
-        // Apache closes idle connections after 5 s; ours must be gone before.
-        .pool_idle_timeout(Duration::from_secs(4));
-    if is_loopback(base) {
-        // A proxy could not reach this machine's own server.
-        builder = builder.no_proxy();
-    }
-    if base.scheme() == "http" {
-        // Plain http needs no certificates, and the machine may have none.
-        builder = builder.tls_certs_only([]);
-    } else if let Some(file) = settings.ca_file {
-        let bad = || format!("cannot read the certificates in {}", file.display());
-        let pem = std::fs::read(file).or_fail(Kind::Config, bad)?;
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem).or_fail(Kind::Config, bad)?);
-    }
-    builder.build().or_fail(Kind::Store, || "cannot set up HTTPS (are the system's CA certificates installed?)")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,6 +396,7 @@ mod tests {
             ca_file: None,
             retry: Retry::default(),
             timeouts: Timeouts::default(),
+            patience: Patience::default(),
         })
         .unwrap()
     }
@@ -469,20 +419,5 @@ mod tests {
             client.shown_target("//u:s3cret-pass@evil.example/?s3cret-pass")
         );
         assert!(!shown.contains("s3cret-pass"), "{shown}");
-    }
-
-    #[test]
-    fn only_http_addresses_are_taken() {
-        let url = Url::parse("file:///tmp/x").unwrap();
-        assert_eq!(clean_base(&url).unwrap_err().kind(), Kind::Config);
-    }
-
-    #[test]
-    fn pauses_grow_and_stay_within_the_cap() {
-        let retry = Retry { tries: 5, base: Duration::from_secs(1), cap: Duration::from_secs(4) };
-        for (tried, low, high) in [(1, 500, 1000), (2, 1000, 2000), (9, 2000, 4000), (u32::MAX, 2000, 4000)] {
-            assert_eq!(retry.delay(tried, 0.0).as_millis(), low);
-            assert_eq!(retry.delay(tried, 1.0).as_millis(), high);
-        }
     }
 }

@@ -21,6 +21,10 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     known: Mutex<HashSet<String>>,
+    /// Folders whose own folders are known, all of them: those that were listed, or were not there.
+    listed: Mutex<HashSet<String>>,
+    /// Folders that were not there when they were looked for.
+    missing: Mutex<HashSet<String>>,
     /// One maker at a time: uploads side by side need the same folder.
     making: tokio::sync::Mutex<()>,
 }
@@ -34,6 +38,32 @@ struct Link {
 impl Folders {
     pub(super) fn is_known(&self, path: &Path) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(path.as_ref())
+    }
+
+    /// Notes which folders a folder has, from a list of it.
+    pub(super) fn know_all(&self, path: &Path, children: &[Path]) {
+        for child in children {
+            self.remember(child);
+        }
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_string());
+    }
+
+    /// Notes that a folder is not there.
+    pub(super) fn know_absent(&self, path: &Path) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(path.as_ref());
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_string());
+    }
+
+    /// Whether a folder is known not to be there: it, or the one above it, was looked for, and it was not made since.
+    pub(super) fn is_absent(&self, path: &Path) -> bool {
+        let in_set = |set: &Mutex<HashSet<String>>, path: &Path| {
+            set.lock().unwrap_or_else(PoisonError::into_inner).contains(path.as_ref())
+        };
+        if in_set(&self.known, path) {
+            return false;
+        }
+        let above = parent(path);
+        in_set(&self.missing, path) || above.is_some_and(|above| in_set(&self.listed, &above) || self.is_absent(&above))
     }
 
     /// Notes that a folder, and so every folder above it, exists.
@@ -65,7 +95,11 @@ impl Folders {
         let chain = chain(client, path);
         let mut missing = Vec::new();
         for link in &chain {
-            if link.path.as_ref().is_some_and(|path| self.is_known(path)) || make(client, link).await? {
+            let above = link.path.as_ref().and_then(parent);
+            // What is missing with the folder above it need not be tried before that one.
+            let is_early = above.is_some_and(|above| self.is_absent(&above));
+            let is_known = link.path.as_ref().is_some_and(|path| self.is_known(path));
+            if !is_early && (is_known || make(client, link).await?) {
                 break;
             }
             missing.push(link);
@@ -124,7 +158,7 @@ async fn make(client: &Client, link: &Link) -> Result<bool, Problem> {
 /// After a 405: true for a folder, an error for a file.
 async fn is_folder(client: &Client, link: &Link, name: &str) -> Result<bool, Problem> {
     let wanted = listing::href_segments(link.url.path());
-    let found = super::propfind(client, link.url.clone(), name, "0").await?;
+    let found = super::look::propfind(client, link.url.clone(), name, "0").await?;
     let itself = found.into_iter().find(|resource| listing::href_segments(&resource.href) == wanted);
     match itself {
         Some(resource) if resource.folder => Ok(true),

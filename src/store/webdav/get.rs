@@ -13,7 +13,7 @@ use reqwest::{
     header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED},
 };
 
-use super::{Code, Problem, WebDav, client::Request, listing::parse_http_date, not_implemented};
+use super::{Code, Problem, WebDav, listing::parse_http_date, not_implemented, request::Request};
 
 impl WebDav {
     pub(super) async fn get(&self, path: &Path, options: GetOptions) -> Result<GetResult> {

@@ -20,6 +20,10 @@ use super::problem::{Code, Problem};
 pub(super) const PROPFIND: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<d:propfind xmlns:d=\"DAV:\"><d:prop>\
     <d:resourcetype/><d:getcontentlength/><d:getetag/><d:getlastmodified/></d:prop></d:propfind>";
 
+/// The body of a PROPFIND that asks for the room left.
+pub(super) const QUOTA: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<d:propfind xmlns:d=\"DAV:\"><d:prop>\
+    <d:resourcetype/><d:quota-available-bytes/><d:quota-used-bytes/></d:prop></d:propfind>";
+
 /// Nested deeper than this is no WebDAV answer.
 const MAX_DEPTH: usize = 64;
 
@@ -31,6 +35,9 @@ pub(super) struct Resource {
     pub(super) size: Option<u64>,
     pub(super) e_tag: Option<String>,
     pub(super) modified: Option<SystemTime>,
+    /// Bytes left for the folder; negative ones say that it is not known (WEBDAV §1.4).
+    pub(super) free: Option<i64>,
+    pub(super) used: Option<i64>,
 }
 
 /// One resource with its place below the store's base; the root is the empty path.
@@ -53,6 +60,8 @@ enum Element {
     Length,
     ETag,
     Modified,
+    Free,
+    Used,
     Other,
 }
 
@@ -72,6 +81,8 @@ fn element(namespace: &ResolveResult<'_>, name: &str) -> Element {
         "getcontentlength" => Element::Length,
         "getetag" => Element::ETag,
         "getlastmodified" => Element::Modified,
+        "quota-available-bytes" => Element::Free,
+        "quota-used-bytes" => Element::Used,
         _ => Element::Other,
     }
 }
@@ -140,6 +151,9 @@ impl Parser {
                 }
                 Element::ETag if !text.is_empty() => self.propstat.e_tag = Some(quoted(text)),
                 Element::Modified => self.propstat.modified = parse_http_date(text),
+                // A figure for people; what is no number is not known.
+                Element::Free => self.propstat.free = text.parse().ok(),
+                Element::Used => self.propstat.used = text.parse().ok(),
                 _ => {}
             },
             _ => {}
@@ -156,6 +170,8 @@ impl Parser {
             self.response.size = found.size.or(self.response.size);
             self.response.e_tag = found.e_tag.or_else(|| self.response.e_tag.take());
             self.response.modified = found.modified.or(self.response.modified);
+            self.response.free = found.free.or(self.response.free);
+            self.response.used = found.used.or(self.response.used);
         }
     }
 
@@ -328,6 +344,21 @@ mod tests {
         let foreign = text.replace("xmlns:x=\"DAV:\"", "xmlns:x=\"urn:other\"");
         assert!(!parse(&foreign).unwrap()[0].folder);
         assert!(parse(&text.replace("xmlns=\"DAV:\"", "xmlns=\"urn:other\"")).is_err());
+    }
+
+    #[test]
+    fn room_is_read_also_when_it_is_not_known() {
+        let told = |free: &str| {
+            let text = answer(&format!(
+                "<d:response><d:href>/x/</d:href><d:propstat><d:prop><d:quota-available-bytes>{free}</d:quota-available-bytes>\
+                 <d:quota-used-bytes>7</d:quota-used-bytes></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+            ));
+            let found = parse(&text).unwrap().remove(0);
+            (found.free, found.used)
+        };
+        assert_eq!(told("12345678901"), (Some(12_345_678_901), Some(7)));
+        assert_eq!(told("-3"), (Some(-3), Some(7)));
+        assert_eq!(told("plenty"), (None, Some(7)));
     }
 
     #[test]

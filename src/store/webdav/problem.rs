@@ -3,6 +3,8 @@
 //! A [`Problem`] has a [`Code`] for decisions, a sentence for people, and a hint. It never holds a credential: URLs are shown
 //! without user information and query, causes are stripped of theirs, and a server's own words are shortened and cleaned.
 
+use std::time::Duration;
+
 use object_store::path::Path;
 use reqwest::StatusCode;
 
@@ -51,6 +53,8 @@ pub(crate) enum Code {
     TimedOut,
     /// An object of that name is there with other content.
     Mismatch,
+    /// What arrives at the server is not what was sent.
+    Corrupt,
     /// Any other answer.
     Unexpected,
 }
@@ -62,13 +66,15 @@ pub(crate) struct Problem {
     code: Code,
     message: String,
     hint: Option<&'static str>,
+    status: Option<u16>,
+    retry_after: Option<u64>,
     #[source]
     cause: Option<reqwest::Error>,
 }
 
 impl Problem {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: default_hint(code), cause: None }
+        Self { code, message: message.into(), hint: default_hint(code), status: None, retry_after: None, cause: None }
     }
 
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {
@@ -105,6 +111,22 @@ impl Problem {
         self.code
     }
 
+    /// The answer's status, if there was an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.status
+    }
+
+    /// How long the server asks to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after.map(Duration::from_secs)
+    }
+
+    /// Notes how long the server asks to wait, in seconds.
+    pub(crate) fn retry_after_seconds(mut self, seconds: Option<u64>) -> Self {
+        self.retry_after = seconds;
+        self
+    }
+
     /// What to do next.
     pub(crate) fn next_step(&self) -> Option<&'static str> {
         self.hint
@@ -118,6 +140,16 @@ impl Problem {
     /// Whether the same run may work later without anybody changing anything.
     pub(crate) fn is_temporary(&self) -> bool {
         self.worth_retrying() || matches!(self.code, Code::Throttled | Code::Maintenance)
+    }
+
+    /// Whether the server refused who was signing in.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        self.code == Code::Credentials
+    }
+
+    /// What lies below HTTP, where that is the reason.
+    pub(crate) fn into_cause(self) -> Option<reqwest::Error> {
+        self.cause
     }
 
     /// As the error of the store trait; `path` is the object.
@@ -178,6 +210,9 @@ fn default_hint(code: Code) -> Option<&'static str> {
         Code::Unreachable => {
             "check that the server is up and that this machine is online; nothing is lost, push again later"
         }
+        Code::Corrupt => {
+            "bytes change between this machine and the server's disk: check the proxy before it, the network and this machine's memory"
+        }
         Code::Locked | Code::Server | Code::Broken | Code::TimedOut => "nothing is lost: push again later",
         _ => return None,
     })
@@ -218,7 +253,9 @@ pub(crate) fn from_status(what: &str, status: StatusCode, kind: &str, body: &str
         Code::NotAllowed => "the server does not allow that method here".to_owned(),
         _ => format!("the server answered {}", status.canonical_reason().unwrap_or("something unknown")),
     };
-    Problem::new(code, format!("{what}: {words} ({}){said}", status.as_u16()))
+    let mut problem = Problem::new(code, format!("{what}: {words} ({}){said}", status.as_u16()));
+    problem.status = Some(status.as_u16());
+    problem
 }
 
 /// A server's own explanation: the message of a `SabreDAV` error, or that it was a web page.

@@ -1,22 +1,12 @@
-//! One suite for every store: what the archive, push and pull rely on. Run against memory, a folder and WebDAV.
+//! What the archive, push and pull rely on, asked of any store.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{
-    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, local::LocalFileSystem,
-    memory::InMemory, path::Path,
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path,
 };
-
-use url::Url;
-
-use super::{
-    count::Counted,
-    fault::{Faults, Faulty},
-    webdav::{Retry, Timeouts, WebDav, WebDavSettings},
-};
-use crate::demo::webdav::{WebDavOptions, WebDavServer};
 
 fn create() -> PutOptions {
     PutOptions::from(PutMode::Create)
@@ -35,7 +25,8 @@ async fn content(store: &dyn ObjectStore, path: &Path) -> Bytes {
     store.get(path).await.unwrap().bytes().await.unwrap()
 }
 
-async fn conforms(store: &dyn ObjectStore) {
+/// The whole suite; the store is empty before and after.
+pub(crate) async fn conforms(store: &dyn ObjectStore) {
     empty(store).await;
     put_and_get(store).await;
     ranges(store).await;
@@ -229,93 +220,4 @@ async fn delete(store: &dyn ObjectStore) {
     let deleted = store.delete_stream(futures::stream::iter(all.clone()).map(Ok).boxed());
     assert_eq!(deleted.try_collect::<Vec<_>>().await.unwrap(), all);
     assert!(names(store, None).await.is_empty());
-}
-
-fn webdav(server: &WebDavServer) -> WebDav {
-    WebDav::new(&WebDavSettings {
-        url: server.url().join("my%20till").unwrap(),
-        username: "kitchen".into(),
-        password: "app-password".into(),
-        ca_file: None,
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })
-    .unwrap()
-}
-
-#[tokio::test]
-async fn memory_conforms() {
-    conforms(&InMemory::new()).await;
-}
-
-#[tokio::test]
-async fn a_folder_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    conforms(&LocalFileSystem::new_with_prefix(folder.path()).unwrap()).await;
-}
-
-#[tokio::test]
-async fn webdav_in_memory_conforms() {
-    let server = WebDavServer::start(WebDavOptions::default()).await.unwrap();
-    conforms(&webdav(&server)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn webdav_over_a_folder_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = WebDavOptions { root: Some(folder.path().into()), prefix: String::new(), ..WebDavOptions::default() };
-    let server = WebDavServer::start(options).await.unwrap();
-    let store = webdav(&server);
-    conforms(&store).await;
-
-    // The protocol rules that hold for every request of the suite above.
-    for request in server.requests() {
-        assert_eq!(request.header("transfer-encoding"), None, "{request:?}");
-        match request.method.as_str() {
-            "PUT" => {
-                assert!(request.content_length.is_some(), "{request:?}");
-                assert_eq!(request.header("if-none-match"), Some("*"), "{request:?}");
-            }
-            "PROPFIND" => {
-                assert!(matches!(request.header("depth"), Some("0" | "1")), "{request:?}");
-                assert!(request.content_length.is_some(), "{request:?}");
-                assert_eq!(request.header("accept-encoding"), Some("gzip"));
-            }
-            "COPY" | "MOVE" => assert!(matches!(request.header("overwrite"), Some("T" | "F")), "{request:?}"),
-            _ => assert_eq!(request.header("accept-encoding"), Some("identity"), "{request:?}"),
-        }
-    }
-    assert_eq!(store.requests().total(), server.requests().len() as u64, "every request is counted");
-}
-
-/// Any WebDAV server that somebody names: `https://USER:PASSWORD@HOST/remote.php/dav/files/USER/`.
-#[tokio::test]
-#[allow(clippy::disallowed_methods, reason = "live tests are chosen by environment variables")]
-async fn a_live_server_conforms() {
-    let Ok(url) = std::env::var("TILLVAULT_TEST_NEXTCLOUD") else {
-        eprintln!("SKIPPED: TILLVAULT_TEST_NEXTCLOUD names no server");
-        return;
-    };
-    let url = Url::parse(&url).unwrap();
-    let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned();
-    let folder = format!("{}/tillvault-test-{:08x}", url.path().trim_end_matches('/'), rand::random::<u32>());
-    let store = WebDav::new(&WebDavSettings {
-        url: url.join(&folder).unwrap(),
-        username: decode(url.username()),
-        password: decode(url.password().unwrap_or_default()).into(),
-        ca_file: None,
-        retry: Retry::default(),
-        timeouts: Timeouts::default(),
-    })
-    .unwrap();
-    conforms(&store).await;
-}
-
-#[tokio::test]
-async fn wrappers_conform() {
-    let memory = Arc::new(InMemory::new());
-    let counted = Counted::new(Arc::new(Faulty::new(memory, Faults::none())));
-    conforms(&counted).await;
-    assert!(counted.requests().of("PUT") > 10 && counted.requests().bytes_sent() > 3_000_000);
-    assert!(counted.requests().bytes_received() > 3_000_000);
 }
