@@ -46,8 +46,8 @@ fn an_archive_that_is_behind_is_told() {
     Said::by(&site, &["--till", "--archive"]).has("snapshots", "ok", &["the till made tickets until"]);
     site.cloud_off();
     let said = Said::by(&site, &["--remotes"]);
-    assert_eq!(said.names(), ["copy"]);
-    assert_eq!(said.check("copy")["object"], "cloud");
+    assert_eq!(said.names(), ["server"]);
+    assert_eq!(said.check("server")["object"], "cloud");
     fs::remove_dir_all(site.archive()).unwrap();
     assert_eq!(Said::by(&site, &["--archive"]).code, 10);
 }

@@ -76,6 +76,7 @@ fn the_checks_have_stable_names() {
             "space",
             "content",
             "copy",
+            "abilities",
             "loaded"
         ]
     );

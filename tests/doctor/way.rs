@@ -21,7 +21,7 @@ fn a_till_that_is_off_is_told_and_the_rest_is_looked_at() {
     assert_eq!(said.code, 75);
     said.has("folder", "ok", &[]).has("copy", "ok", &[]);
     site.cloud_off();
-    Said::by(&site, &[]).has("copy", "failed", &[]);
+    Said::by(&site, &[]).has("server", "failed", &[]);
 }
 
 #[test]
