@@ -526,3 +526,19 @@ fn the_limit_of_a_push_may_change_while_it_runs() {
     assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
     assert_eq!(site.json(&["push"])["uploaded"], 0);
 }
+
+#[test]
+fn a_quarter_of_an_hour_of_trade_is_few_objects() {
+    let site = Site::new(tillvault::demo::TillOptions { days: 1, tickets_per_day: 120, ..support::options() });
+    site.till.trade().open_day(0.5).unwrap();
+    site.json(&["sync", "--push"]);
+    let uploads: Vec<u64> = [0.52, 0.54, 0.56]
+        .into_iter()
+        .map(|until| {
+            site.till.trade().open_day(until).unwrap();
+            site.json(&["sync", "--push"])["push"][0]["uploaded"].as_u64().unwrap()
+        })
+        .collect();
+    // One of them is the snapshot; each costs one request on Nextcloud, and the lists three.
+    assert!(uploads.iter().all(|count| *count <= 7), "{uploads:?}");
+}
