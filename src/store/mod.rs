@@ -22,7 +22,7 @@ pub mod webdav;
 
 use object_store::path::Path;
 
-pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote};
+pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote, open_remote_hasty};
 
 use crate::error::{Error, Kind, Result};
 

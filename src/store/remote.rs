@@ -20,7 +20,7 @@ use super::{
     s3,
     throttle::Throttle,
     upload::{self, Stored},
-    webdav::{self, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
+    webdav::{self, Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
 };
 use crate::{
     config::{RemoteConfig, RemoteKind},
@@ -324,6 +324,19 @@ pub fn is_about_one_object(error: &Failure) -> bool {
 /// # Errors
 /// `Config` for a URL that is not http(s) or a certificate file that cannot be read; `Store` for a folder that is not there.
 pub fn open_remote(config: &RemoteConfig, cache: &FilePath) -> Result<Remote> {
+    open_with(config, cache, Patience::default())
+}
+
+/// The same for a question that a person waits for: a server that asks for time (too many requests, maintenance, a lock) is a
+/// temporary failure at once.
+///
+/// # Errors
+/// As [`open_remote`].
+pub fn open_remote_hasty(config: &RemoteConfig, cache: &FilePath) -> Result<Remote> {
+    open_with(config, cache, Patience::NONE)
+}
+
+fn open_with(config: &RemoteConfig, cache: &FilePath, patience: Patience) -> Result<Remote> {
     let remote = match &config.kind {
         RemoteKind::WebDav { url, username, password, ca_file } => {
             let settings = WebDavSettings {
@@ -334,7 +347,8 @@ pub fn open_remote(config: &RemoteConfig, cache: &FilePath) -> Result<Remote> {
                 retry: Retry::default(),
                 timeouts: Timeouts::default(),
             };
-            let store = WebDav::tuned(&settings, Tuning { state: Some(cache.to_owned()), ..Tuning::default() })?;
+            let store =
+                WebDav::tuned(&settings, Tuning { patience, state: Some(cache.to_owned()), ..Tuning::default() })?;
             Remote::webdav(&config.name, store)
         }
         RemoteKind::S3 { .. } => {

@@ -7,7 +7,7 @@ use tillvault::store::{Remote, is_full, is_taken, proof::Proof, upload::Stored, 
 
 use crate::{
     count,
-    double::{Action, Double, Fault, Logged, Options},
+    double::{Action, Double, Event, Fault, Logged, Options},
     keeping, ready, remote, some, story,
 };
 
@@ -100,7 +100,7 @@ async fn lost_parts_are_sent_again_before_anything_is_put_together() {
 #[tokio::test]
 async fn an_upload_that_the_server_has_lost_begins_anew_at_most_three_times() {
     let (double, remote) = ready(Options::default()).await;
-    double.inject(Fault::next("PUT", Action::ExpireStaging).on("*/00003"));
+    double.inject(Fault::next("PUT", Action::Before(Event::StagingExpires)).on("*/00003"));
     remote.put_new(&chunk(), some(22_500)).await.unwrap();
     assert!(stored(&double));
     let made = double.take_log().into_iter().filter(|request| request.method == "MKCOL" && request.is_staging());

@@ -25,6 +25,16 @@ const LOOKS: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Assembled {
     pub(super) sent: Sent,
+    /// The server has said so itself, and has taken the parts away.
+    pub(super) answered: bool,
+}
+
+/// How an object was found to be put together.
+enum By {
+    /// The answer to the MOVE.
+    Answer(Option<Sha256>),
+    /// A look: by this upload, or (false) perhaps by another of the same object.
+    Look(bool),
 }
 
 /// What polling has found.
@@ -52,7 +62,7 @@ impl WebDav {
         let mut parent_made = false;
         loop {
             let problem = match self.move_whole(staging).await {
-                Ok((result, received)) => return self.assembled(staging, result, received).await,
+                Ok((result, received)) => return self.assembled(staging, result, By::Answer(received)).await,
                 Err(problem) => problem,
             };
             let unsure = wait.as_ref().is_some_and(|wait| wait.unsure);
@@ -60,7 +70,7 @@ impl WebDav {
                 // It may be there by an earlier MOVE, whose answer was lost.
                 (Code::Precondition, _) if unsure => match self.inner.stat(staging.path).await {
                     Ok(meta) if meta.size == staging.stage.total => {
-                        return self.assembled(staging, stored(meta.e_tag), None).await;
+                        return self.assembled(staging, stored(meta.e_tag), By::Look(true)).await;
                     }
                     _ => return Err(End::Taken(problem)),
                 },
@@ -74,7 +84,7 @@ impl WebDav {
                 (Code::Missing, _) | (_, Some(400 | 500)) => {
                     return match self.inner.stat(staging.path).await {
                         Ok(meta) if meta.size == staging.stage.total => {
-                            self.assembled(staging, stored(meta.e_tag), None).await
+                            self.assembled(staging, stored(meta.e_tag), By::Look(unsure)).await
                         }
                         _ => Err(End::Lost(problem)),
                     };
@@ -90,7 +100,7 @@ impl WebDav {
             let looks = if locked { 1 } else { LOOKS };
             let (waiting, found) = self.poll(staging, waiting, looks).await?;
             match found {
-                Found::There(result) => return self.assembled(staging, result, None).await,
+                Found::There(result) => return self.assembled(staging, result, By::Look(waiting.unsure)).await,
                 Found::Idle => wait = Some(waiting),
             }
         }
@@ -145,16 +155,15 @@ impl WebDav {
     }
 
     /// Checks the length of what the server says it has put together: on S3 it notices no missing part (WEBDAV §4.3).
-    async fn assembled(
-        &self,
-        staging: &Staging<'_>,
-        result: PutResult,
-        received: Option<Sha256>,
-    ) -> Result<Assembled, End> {
+    async fn assembled(&self, staging: &Staging<'_>, result: PutResult, by: By) -> Result<Assembled, End> {
         let meta = match self.inner.stat(staging.path).await {
             Ok(meta) => meta,
             Err(problem) if problem.code() == Code::Missing => return Err(End::Lost(problem)),
             Err(problem) => return Err(problem.into()),
+        };
+        let (received, ours, answered) = match by {
+            By::Answer(received) => (received, true, true),
+            By::Look(ours) => (None, ours, false),
         };
         if meta.size != staging.stage.total {
             self.remove_short(staging.path, staging.stage.total).await?;
@@ -164,7 +173,7 @@ impl WebDav {
             );
             return Err(End::Lost(Problem::new(Code::Corrupt, why)));
         }
-        Ok(Assembled { sent: Sent { result, received, doubt: true, ours: true } })
+        Ok(Assembled { sent: Sent { result, received, doubt: true, ours }, answered })
     }
 
     /// Deletes what the server has put together with another length: it came from this upload, since the name was free before.

@@ -85,7 +85,12 @@ impl WebDav {
             };
             match self.upload(&staging, payload).await {
                 Ok(assembled) => {
-                    self.inner.records.forget(path);
+                    if assembled.answered {
+                        self.inner.records.forget(path);
+                    } else {
+                        // Another upload of the same object may have been faster, and then these parts lie there still.
+                        self.drop_stage(&staging).await;
+                    }
                     return Ok(assembled.sent);
                 }
                 Err(End::Lost(problem)) => {

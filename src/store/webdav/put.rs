@@ -5,7 +5,7 @@
 //! PUT goes in [`parts`](super::parts); a server that ignores `If-None-Match` gets a temporary name and a MOVE that does not overwrite.
 
 use object_store::{PutPayload, PutResult, path::Path};
-use reqwest::{Response, header::ETAG};
+use reqwest::{Response, StatusCode, header::ETAG};
 
 use super::{
     WebDav, folders,
@@ -39,7 +39,11 @@ impl WebDav {
     pub(super) async fn put_create(&self, path: &Path, payload: PutPayload, hash: bool) -> object_store::Result<Sent> {
         let profile = self.inner.profile();
         if payload.content_length() as u64 > self.inner.largest_put() && profile.chunking {
-            return self.put_in_parts(path, &payload).await;
+            match self.put_in_parts(path, &payload).await {
+                // The server takes no parts after all; perhaps it takes the whole.
+                Err(_) if !self.inner.profile().chunking => {}
+                sent => return sent,
+            }
         }
         if profile.conditional_put {
             return self.put_directly(path, payload, hash).await;
@@ -93,6 +97,10 @@ impl WebDav {
                     let received = received_hash(&answer);
                     if hash {
                         inner.learn_received(received.is_some());
+                    }
+                    if answer.status() == StatusCode::NO_CONTENT {
+                        // That is the answer to replacing something: the server does not keep to the condition after all.
+                        inner.learn(|profile| profile.conditional_put = false);
                     }
                     return Ok(Sent { result: put_result(&answer), received, doubt: tried > 1, ours: true });
                 }

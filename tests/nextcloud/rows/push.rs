@@ -1,4 +1,4 @@
-//! What the failures mean for a push: rows 10, 13, 19 and 38.
+//! What the failures mean for a push: rows 10, 13, 19, 38 and 39.
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tillvault::{
     model::table::{Column, Table, TableName},
     observe::silent,
     ops::push::{PushOptions, PushOutcome, push},
-    store::{Remote, is_full},
+    store::{Remote, is_full, is_taken},
 };
 
 use super::{Rig, remote_at, story, words};
@@ -167,5 +167,54 @@ async fn row_38_the_upload_of_a_snapshot_is_cut() {
         let pushed = push_all(&archive, &other).await.unwrap();
         assert!(pushed.uploaded >= 1 && pushed.backlog == 0, "{pushed:?}");
         assert_mirrored(&rig, &archive);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_39_two_publish_the_same_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let ours = archive(folder.path());
+    snapshot(&ours, 600).await;
+    let rig = Rig::new().await;
+    push_all(&ours, &rig.remote).await.unwrap();
+    // The archive's folder was copied to a second machine; both go on with snapshot 2.
+    let copied = folder.path().join("copy");
+    copy(ours.root(), &copied);
+    let theirs = Archive::open(&copied).unwrap();
+    snapshot(&ours, 650).await;
+    snapshot(&theirs, 700).await;
+    let other_cache = tempfile::tempdir().unwrap();
+    let other = remote_at(&rig.server, other_cache.path());
+    // Both have looked and seen no snapshot 2 before either publishes it.
+    rig.server.inject(Fault::every("PUT", Action::Delay(Duration::from_millis(200))));
+    let (one, two) = tokio::join!(push_all(&ours, &rig.remote), push_all(&theirs, &other));
+    let (winner, error) = match (one, two) {
+        (Ok(_), Err(error)) => (&ours, error),
+        (Err(error), Ok(_)) => (&theirs, error),
+        (one, two) => panic!("one of them, not {one:?} and {two:?}: {:#?}", story(&rig.about("000002.json.zst"))),
+    };
+    assert!(is_taken(&error) || error.kind() == Kind::Refused, "{}", words(&error));
+    assert!(!error.is_temporary() && error.next_step().is_some(), "{}", words(&error));
+    let published = rig.content("snapshots/000002.json.zst").unwrap();
+    assert_eq!(published, fs::read(winner.root().join("snapshots/000002.json.zst")).unwrap());
+    let put: Vec<_> = rig.server.log().into_iter().filter(|entry| entry.path.ends_with("000002.json.zst")).collect();
+    assert_eq!(put.iter().filter(|entry| entry.short() == "PUT 201").count(), 1, "{:?}", story(&put));
+    assert!(put.iter().all(|entry| entry.method != "DELETE"), "{:?}", story(&put));
+    // The one that lost is told again, and never overwrites.
+    let loser = if std::ptr::eq(winner, &ours) { &theirs } else { &ours };
+    assert!(push_all(loser, &rig.remote).await.is_err());
+    assert_eq!(rig.content("snapshots/000002.json.zst").unwrap(), published);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }

@@ -58,7 +58,7 @@ async fn look_at(config: &Config, remote: &RemoteConfig, archive: Option<&Archiv
             return of(checks, &remote.name);
         }
     }
-    match store::open_remote(remote, &config.archive.join(layout::REMOTES)) {
+    match store::open_remote_hasty(remote, &config.archive.join(layout::REMOTES)) {
         Ok(opened) => copy(config, remote, &opened, archive, &mut checks).await,
         Err(error) => checks.push(failed("copy", &error)),
     }

@@ -52,7 +52,7 @@ async fn try_one(config: &Config, remote: &RemoteConfig, archive: Option<&Archiv
             return of(checks, &remote.name);
         }
     }
-    match store::open_remote(remote, &config.archive.join(layout::REMOTES)) {
+    match store::open_remote_hasty(remote, &config.archive.join(layout::REMOTES)) {
         Ok(opened) => {
             reach(remote, &opened, archive, &mut checks).await;
             checks.extend(certificate(&remote.kind).await);
