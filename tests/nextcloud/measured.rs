@@ -271,6 +271,24 @@ async fn eleven_wrong_passwords_lock_everybody_out() {
 }
 
 #[tokio::test]
+async fn each_wrong_password_makes_the_next_sign_in_slower() {
+    let server = Double::start(Options { login_delay: Duration::from_millis(20), ..Options::default() }).await;
+    let timed = |password: &'static str| {
+        let server = &server;
+        async move {
+            let started = std::time::Instant::now();
+            let answer = client().get(server.url().join("none").unwrap()).basic_auth("kitchen", Some(password)).send();
+            (answer.await.unwrap().status().as_u16(), started.elapsed())
+        }
+    };
+    for _ in 0..4 {
+        assert_eq!(timed("wrong").await.0, 401);
+    }
+    let (status, waited) = timed("app-password").await;
+    assert!(status == 404 && waited >= Duration::from_millis(320), "also the right one: {waited:?}");
+}
+
+#[tokio::test]
 async fn what_is_deleted_goes_to_the_trash_unless_told_otherwise() {
     let server = Double::local().await;
     for name in ["t/a", "t/b", "c"] {

@@ -238,7 +238,7 @@ async fn row_40_the_connection_is_closed_between_requests() {
 async fn row_41_no_byte_comes_from_the_server() {
     let short = Duration::from_millis(200);
     let rig = Rig::set(Options::default(), |setup| {
-        setup.settings.timeouts = Timeouts { answer: short, stall: short, ..Timeouts::default() };
+        setup.settings.timeouts = Timeouts { connect: short, answer: short, stall: short };
     })
     .await;
     rig.server.store("till/tables/Tickets/other", "");

@@ -60,7 +60,7 @@ impl Setup {
             password: SecretString::from("app-password"),
             ca_file: None,
             retry: Retry { tries: 5, base: millis(10), cap: millis(40) },
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts { connect: Duration::from_secs(1), ..Timeouts::default() },
         };
         let patience = Patience {
             throttled: millis(300),

@@ -60,3 +60,35 @@ async fn row_42_the_longest_names_are_taken() {
         assert!(path.split('/').all(is_safe), "{path}");
     }
 }
+
+/// The tests of a row, as docs/REMOTES.md should name them.
+fn tests_of(sources: &[(String, String)], row: u32) -> Vec<String> {
+    let start = format!("fn row_{row:02}_");
+    let mut found = Vec::new();
+    for (file, source) in sources {
+        for (at, _) in source.match_indices(&start) {
+            let name = source[at + 3..].split('(').next().unwrap_or_default();
+            found.push(format!("`{}::{name}`", file.trim_end_matches(".rs")));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_documentation_names_a_test_for_each_of_the_42_rows() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources: Vec<(String, String)> = std::fs::read_dir(root.join("tests/nextcloud/rows"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap()))
+        .collect();
+    sources.sort();
+    let text = std::fs::read_to_string(root.join("docs/REMOTES.md")).unwrap();
+    for row in 1..=42 {
+        let tests = tests_of(&sources, row);
+        assert!(!tests.is_empty(), "row {row} has no test");
+        let line = text.lines().find(|line| line.starts_with(&format!("| {row} |")));
+        let line = line.unwrap_or_else(|| panic!("docs/REMOTES.md has no row {row}"));
+        assert!(line.ends_with(&format!("| {} |", tests.join(", "))), "row {row}: {tests:?}");
+    }
+}
