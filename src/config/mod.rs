@@ -65,7 +65,7 @@ impl Config {
     /// `Config` when there is no settings file, it cannot be read, or something in it is wrong; the message names the key.
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
         let path = locate(explicit)?;
-        Self::read(&read_settings(&path)?, &path)
+        Self::read(&text_of(&path)?, &path)
     }
 
     /// Settings from `text`, as if it stood in the file `path` already, completed from the environment.
@@ -173,7 +173,7 @@ pub fn browser_opener() -> Option<PathBuf> {
 }
 
 /// The text of a settings file.
-fn read_settings(path: &Path) -> Result<String> {
+fn text_of(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|cause| {
         let hint = match cause.kind() {
             ErrorKind::NotFound => {
@@ -228,6 +228,8 @@ fn not_valid(error: &toml::de::Error, text: &str, path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
@@ -290,7 +292,7 @@ mod tests {
         }
         assert_eq!(
             with("statement_timeout_seconds = 7").unwrap().till.unwrap().statement_timeout,
-            std::time::Duration::from_secs(7)
+            Duration::from_secs(7)
         );
     }
 
