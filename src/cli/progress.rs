@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{complain, human_bytes, human_count};
+use super::{complain, counted, human_bytes};
 use crate::observe::{Event, Observer};
 
 /// The command line's observer. Remembers warnings for the exit code and for `--json`.
@@ -96,13 +96,12 @@ impl Observer for Progress {
                     state.rows += rows;
                     state.rows
                 };
-                self.bar.set_message(format!("{table}, {} rows", human_count(total)));
+                self.bar.set_message(format!("{table}, {}", counted(total, "row")));
             }
             Event::TableDone { table, rows, chunks_new, bytes_new, .. } => {
                 self.bar.inc(1);
                 if chunks_new > 0 {
-                    let (rows, bytes) = (human_count(rows), human_bytes(bytes_new));
-                    self.plain(&format!("{table}: {rows} rows, {chunks_new} new chunks, {bytes}"));
+                    self.plain(&table_line(&table, rows, chunks_new, bytes_new));
                 }
             }
             Event::Uploaded { bytes, .. } | Event::Fetched { bytes, .. } => {
@@ -119,7 +118,7 @@ impl Observer for Progress {
                 let text = format!("{}, {} in {objects} left", human_bytes(total), human_bytes(bytes));
                 self.bar.set_message(text.clone());
                 if count > 0 && count % 100 == 0 {
-                    self.plain(&format!("{} objects, {text}", human_count(count)));
+                    self.plain(&format!("{}, {text}", counted(count, "object")));
                 }
             }
             Event::Removed { name, .. } => {
@@ -151,5 +150,22 @@ impl Observer for Progress {
                 }
             }
         }
+    }
+}
+
+/// What became of a table that has something new.
+fn table_line(table: &impl std::fmt::Display, rows: u64, chunks_new: u64, bytes_new: u64) -> String {
+    let (rows, chunks) = (counted(rows, "row"), counted(chunks_new, "new chunk"));
+    format!("{table}: {rows}, {chunks}, {}", human_bytes(bytes_new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!(table_line(&"Orders", 1, 1, 900), "Orders: 1 row, 1 new chunk, 900 B");
+        assert_eq!(table_line(&"Orders", 4096, 2, 2048), "Orders: 4,096 rows, 2 new chunks, 2.00 KiB");
     }
 }

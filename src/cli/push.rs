@@ -12,6 +12,7 @@ use crate::{
     ops::{
         check::Part,
         push::{Destinations, PushOptions, PushOutcome, PushReport, push_each, worst},
+        remote::forecast,
     },
 };
 
@@ -56,6 +57,12 @@ pub(super) async fn run(args: PushArgs, context: &Context) -> Result<Rendered> {
     let _limits = destinations::limit(&remotes, &config, args.limit_upload, context);
     let options = PushOptions { dry_run: args.dry_run, verify, derived: true };
     let mut reports = push_each(&archive, &mut remotes, &options, &context.observer()).await;
+    for remote in &remotes.remotes {
+        let sent = |report: &&PushReport| report.outcome.remote == remote.name && report.outcome.uploaded > 0;
+        if !args.dry_run && reports.iter().any(|report| sent(&report) && report.error.is_none()) {
+            forecast::warn(&archive, remote, &config.zone(), &context.observer()).await;
+        }
+    }
     if let [one] = reports.as_mut_slice() {
         return match one.cause.take() {
             Some(error) => Err(error),

@@ -36,7 +36,7 @@ pub(super) struct RemoteArgs {
 
 #[derive(Subcommand)]
 enum RemoteCommand {
-    Add(AddArgs),
+    Add(Box<AddArgs>),
     List(ListArgs),
     Test(TestArgs),
     Remove(RemoveArgs),
@@ -153,7 +153,7 @@ struct RemoveArgs {
 
 pub(super) async fn run(args: RemoteArgs, context: &Context) -> Result<Rendered> {
     match args.command {
-        RemoteCommand::Add(args) => Box::pin(add_one(args, context)).await,
+        RemoteCommand::Add(args) => Box::pin(add_one(*args, context)).await,
         RemoteCommand::List(_) => {
             let list = remote::list(&context.config()?);
             Rendered::new(&list, listed(&list))

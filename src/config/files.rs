@@ -1,12 +1,9 @@
 //! Which files the settings are made of.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::locate;
-use crate::error::{Kind, OrFail as _, Result};
+use super::{locate, text_of};
+use crate::error::{Error, Kind, Result};
 
 /// The settings file and the files of secrets it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +20,10 @@ pub struct SettingsFiles {
 /// `Config`, as there.
 pub fn files(explicit: Option<&Path>) -> Result<SettingsFiles> {
     let settings = locate(explicit)?;
-    let text = fs::read_to_string(&settings).or_fail(Kind::Config, || format!("cannot read {}", settings.display()))?;
+    let text = text_of(&settings)?;
     // The parser's own words may repeat a line with a secret.
-    let table: toml::Table = toml::from_str(&text)
-        .map_err(|_| crate::error::Error::new(Kind::Config, format!("{} is not valid", settings.display())))?;
+    let table: toml::Table =
+        toml::from_str(&text).map_err(|_| Error::new(Kind::Config, format!("{} is not valid", settings.display())))?;
     let folder = settings.parent().unwrap_or_else(|| Path::new(""));
     let mut secrets = Vec::new();
     gather(&toml::Value::Table(table), folder, &mut secrets);
@@ -54,6 +51,8 @@ fn gather(value: &toml::Value, folder: &Path, into: &mut Vec<PathBuf>) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -14,6 +14,7 @@ mod till;
 
 use std::{
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 
@@ -64,8 +65,7 @@ impl Config {
     /// `Config` when there is no settings file, it cannot be read, or something in it is wrong; the message names the key.
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
         let path = locate(explicit)?;
-        let text = fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
-        Self::read(&text, &path)
+        Self::read(&text_of(&path)?, &path)
     }
 
     /// Settings from `text`, as if it stood in the file `path` already, completed from the environment.
@@ -172,6 +172,19 @@ pub fn browser_opener() -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join("xdg-open")).find(|program| program.is_file())
 }
 
+/// The text of a settings file.
+fn text_of(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|cause| {
+        let hint = match cause.kind() {
+            ErrorKind::NotFound => {
+                "is it the right path? `tillvault init` writes a settings file; --config or TILLVAULT_CONFIG names another"
+            }
+            _ => "may this user read it? --config or TILLVAULT_CONFIG names another",
+        };
+        Error::new(Kind::Config, format!("cannot read {}", path.display())).hint(hint).caused_by(cause)
+    })
+}
+
 fn locate(explicit: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = explicit {
         return Ok(path.to_owned());
@@ -215,6 +228,8 @@ fn not_valid(error: &toml::de::Error, text: &str, path: &Path) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
@@ -258,6 +273,34 @@ mod tests {
         assert_eq!(till.reader, RowReader::Tiberius);
         assert_eq!(till.rate_limit, RateLimit { rows_per_second: 5000, bytes_per_second: 0 });
         assert!(with("reader = 'quick'").unwrap_err().next_step().unwrap().contains("reader = 'quick'"));
+    }
+
+    #[test]
+    fn no_time_at_all_is_no_time_out() {
+        let with = |line: &str| {
+            let till = "[till]\nsambapos_db_host = 'TILL'\nsambapos_db_name = 'S'\nsambapos_db_username = 'reader'\n";
+            parse(&format!("{till}{line}"), &[("TILLVAULT_SAMBAPOS_DB_PASSWORD", "s3cret")])
+        };
+        for key in ["connect_timeout_seconds", "statement_timeout_seconds"] {
+            for value in ["0", "9223372036854775807"] {
+                let error = with(&format!("{key} = {value}")).unwrap_err();
+                assert_eq!(error.kind(), Kind::Config);
+                assert!(error.message().contains(key) && error.message().contains(value), "{error}");
+                assert!(error.next_step().unwrap().contains("at least 1"), "{error:?}");
+            }
+            assert!(with(&format!("{key} = 1")).is_ok());
+        }
+        assert_eq!(
+            with("statement_timeout_seconds = 7").unwrap().till.unwrap().statement_timeout,
+            Duration::from_secs(7)
+        );
+    }
+
+    #[test]
+    fn a_settings_file_that_is_not_there_has_a_next_step() {
+        let error = Config::load(Some(Path::new("/no/such/tillvault.toml"))).unwrap_err();
+        assert_eq!(error.message(), "cannot read /no/such/tillvault.toml");
+        assert!(error.next_step().unwrap().contains("tillvault init"), "{error:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::reader::Reader;
 use crate::{
-    error::{Kind, OrFail as _, Result},
+    error::{Error, Kind, OrFail as _, Result},
     source::TableSelection,
 };
 
@@ -142,8 +142,8 @@ impl Reader<'_> {
             encryption: section.encryption.unwrap_or_default(),
             trust_server_certificate: section.trust_server_certificate.unwrap_or(true),
             ca_file: section.ca_file.map(|file| self.folder.join(file)),
-            connect_timeout: Duration::from_secs(section.connect_timeout_seconds.unwrap_or(30)),
-            statement_timeout: Duration::from_secs(section.statement_timeout_seconds.unwrap_or(300)),
+            connect_timeout: seconds("connect_timeout_seconds", section.connect_timeout_seconds, 30)?,
+            statement_timeout: seconds("statement_timeout_seconds", section.statement_timeout_seconds, 300)?,
             browser_port: section.browser_port.unwrap_or(1434),
             reader: section.reader.unwrap_or_default(),
             rate_limit: RateLimit {
@@ -156,5 +156,14 @@ impl Reader<'_> {
                 with_secrets: tables.with_secrets,
             },
         }))
+    }
+}
+
+/// A time-out: none at all would fail everything at once, and one beyond a year is a mistake.
+fn seconds(key: &str, value: Option<u64>, default: u64) -> Result<Duration> {
+    match value.unwrap_or(default) {
+        seconds @ 1..=31_536_000 => Ok(Duration::from_secs(seconds)),
+        seconds => Err(Error::new(Kind::Config, format!("{key} under [till] is {seconds}"))
+            .hint(format!("set it to at least 1, or leave it out: then it is {default}"))),
     }
 }

@@ -15,6 +15,7 @@ use super::{
     policy::Lifted,
     prune_remote::{RemotePruneOptions, RemotePruneOutcome, prune_remote},
     push::{Destinations, PushOptions, PushReport, push_each, refresh_derived},
+    remote::forecast,
     snapshot::{SnapshotOptions, SnapshotOutcome, snapshot},
 };
 use crate::{
@@ -166,6 +167,7 @@ impl RunOutcome {
             if let Err(error) = refresh_derived(archive, remote).await {
                 self.failed(error);
             }
+            forecast::warn(archive, remote, &config.zone(), observer).await;
         }
     }
 

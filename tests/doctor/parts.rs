@@ -46,8 +46,8 @@ fn an_archive_that_is_behind_is_told() {
     Said::by(&site, &["--till", "--archive"]).has("snapshots", "ok", &["the till made tickets until"]);
     site.cloud_off();
     let said = Said::by(&site, &["--remotes"]);
-    assert_eq!(said.names(), ["copy"]);
-    assert_eq!(said.check("copy")["object"], "cloud");
+    assert_eq!(said.names(), ["server"]);
+    assert_eq!(said.check("server")["object"], "cloud");
     fs::remove_dir_all(site.archive()).unwrap();
     assert_eq!(Said::by(&site, &["--archive"]).code, 10);
 }
@@ -78,4 +78,25 @@ fn the_text_of_a_till_without_faults_is_calm() {
     let ran = site.run(&["doctor", "--settings", "--till", "--replica"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     insta::assert_snapshot!("well", steady(&site, &ran));
+}
+
+/// Left out in the README's example is only what a line of dots stands for.
+#[test]
+fn the_example_in_the_readme_is_a_real_one() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let example = readme.split("```\n").find(|block| block.starts_with("Till\n")).unwrap();
+    let real = include_str!("snapshots/doctor__parts__ill.snap").replace("port PORT", "port 1433");
+    let mut rest: Vec<&str> = real.lines().skip_while(|line| *line != "Till").collect();
+    let mut left_out = false;
+    for line in example.lines() {
+        if line.trim() == "..." {
+            left_out = true;
+            continue;
+        }
+        let at = rest.iter().position(|real| *real == line).unwrap_or_else(|| panic!("not in a real run: {line}"));
+        assert!(at == 0 || left_out, "something is left out before: {line}");
+        left_out = false;
+        rest.drain(..=at);
+    }
+    assert!(rest.is_empty() && !left_out, "{rest:?}");
 }

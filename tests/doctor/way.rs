@@ -4,7 +4,10 @@ use std::net::{TcpListener, UdpSocket};
 
 use tillvault::{config::Encryption, demo::About, demo::browser::Browser};
 
-use crate::rig::{Said, about, change, site};
+use crate::{
+    rig::{Said, about, change, site},
+    support::TILL_PASSWORD,
+};
 
 #[test]
 fn a_till_that_is_off_is_told_and_the_rest_is_looked_at() {
@@ -18,7 +21,7 @@ fn a_till_that_is_off_is_told_and_the_rest_is_looked_at() {
     assert_eq!(said.code, 75);
     said.has("folder", "ok", &[]).has("copy", "ok", &[]);
     site.cloud_off();
-    Said::by(&site, &[]).has("copy", "failed", &[]);
+    Said::by(&site, &[]).has("server", "failed", &[]);
 }
 
 #[test]
@@ -52,7 +55,8 @@ fn the_browser_is_asked_for_the_port_of_an_instance() {
     change(&site, &format!("browser_port = {}", browser.port()), &format!("browser_port = {port}"));
     let said = Said::by(&site, &["--till"]);
     said.has("browser", "failed", &["did not answer"]);
-    assert!(said.check("browser")["fix"].as_str().unwrap().contains("UDP port 1434"));
+    let fix = said.check("browser")["fix"].as_str().unwrap();
+    assert!(fix.contains(&format!("UDP port {port} ")) && fix.contains("always on 1434"), "{fix}");
     assert_eq!((said.code, said.names()), (75, vec!["host", "browser"]));
 }
 
@@ -83,7 +87,18 @@ fn encryption_is_told_as_it_was_agreed() {
     said.has("encryption", "failed", &["the server offers none"]);
     assert_eq!((said.code, said.not_ok()), (1, vec!["encryption".to_owned()]));
     change(&plain, "encryption = 'required'", "encryption = 'on'");
-    Said::by(&plain, &["--till"]).has("encryption", "ok", &["nothing is encrypted", "offers none"]);
+    let said = Said::by(&plain, &["--till"]);
+    said.has("encryption", "warning", &["nothing is encrypted, neither the password", "offers no encryption"]);
+    assert_eq!((said.code, said.not_ok()), (3, vec!["encryption".to_owned()]));
+    // A warning hides no failure behind it.
+    std::fs::write(plain.path("till.password"), "wrong").unwrap();
+    let said = Said::by(&plain, &["--till"]);
+    assert_eq!((said.code, said.not_ok()), (12, vec!["encryption".to_owned(), "login".to_owned()]));
+    std::fs::write(plain.path("till.password"), TILL_PASSWORD).unwrap();
+    change(&plain, "encryption = 'on'", "encryption = 'on'\ntrust_server_certificate = false");
+    let said = Said::by(&plain, &["--till"]);
+    said.has("encryption", "failed", &["certificate is to be checked", "offers no encryption"]);
+    assert_eq!((said.code, said.not_ok()), (1, vec!["encryption".to_owned()]));
 
     let mut options = about(About::default());
     options.encryption = Encryption::Required;

@@ -16,7 +16,7 @@ use crate::{archive, served};
 
 async fn till(allow_snapshot_isolation: bool) -> (DemoTill, TillConfig) {
     let engine = EngineOptions { allow_snapshot_isolation, ..EngineOptions::default() };
-    let options = TillOptions { days: 2, tickets_per_day: 60, engine, ..TillOptions::default() };
+    let options = TillOptions { days: 1, tickets_per_day: 30, engine, ..TillOptions::default() };
     let till = DemoTill::start(options).await.unwrap();
     let config = TillConfig {
         port: till.port(),

@@ -7,6 +7,7 @@ mod double;
 
 mod browser;
 mod doctor;
+mod forecast;
 mod home;
 mod network;
 mod places;

@@ -58,7 +58,7 @@ fn a_wrong_secret_is_told_as_one() {
     fs::write(home.path("s3.secret"), "wrong-secret-1").unwrap();
     let ran = home.add_s3(&format!("http://127.0.0.1:{}", s3.port), "s3://vault", KEY).ends(12);
     let ran = ran.says(&["access key", "SignatureDoesNotMatch"]);
-    assert!(!ran.text().contains("wrong-secret-1") && !home.settings().contains("s3://"));
+    assert!(!ran.text().contains("wrong-secret-1") && !home.settings().contains("AKIA"));
     assert_eq!(s3.log().len(), 1, "tried once: {:?}", s3.log());
 }
 
@@ -92,8 +92,8 @@ fn without_encryption_only_on_request() {
 
 #[test]
 fn a_real_server_where_one_is_named() {
-    let Ok(address) = std::env::var("TILLVAULT_TEST_S3") else { return };
-    let mut address: url::Url = address.parse().unwrap();
+    let Some(address) = std::env::var_os("TILLVAULT_TEST_S3") else { return };
+    let mut address: url::Url = address.to_str().unwrap().parse().unwrap();
     let (key, secret) = (address.username().to_owned(), address.password().unwrap().to_owned());
     let bucket = address.path().trim_matches('/').to_owned();
     address.set_username("").unwrap();

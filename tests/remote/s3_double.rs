@@ -69,7 +69,7 @@ impl S3 {
 
     async fn serve(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         let (head, body) = request.into_parts();
-        let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let answer = self.answer(&head, body);
         let line = format!("{} {} {}", head.method, head.uri, answer.status().as_u16());
         self.inner.lock().unwrap().log.push(line);

@@ -71,6 +71,20 @@ async fn what_both_sides_want_decides() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_is_to_be_checked_is_not_done_without() {
+    let server = server(Encryption::Off, Certificate::SelfSigned).await;
+    for reader in readers(&server) {
+        let what = reader_of(&reader);
+        let config = TillConfig { encryption: Encryption::On, trust_server_certificate: false, ..reader };
+        let error = reads(&config).await.err().unwrap_or_else(|| panic!("{what}: read in plain text"));
+        assert_eq!(error.exit_code(), 1, "{what}: {}", all_words(&error));
+        assert!(error.message().contains("does not offer encryption, and its certificate is to be checked"), "{what}");
+        assert!(error.next_step().unwrap().contains("trust_server_certificate"), "{what}");
+        speaks_plainly(what, &error);
+    }
+}
+
+#[tokio::test]
 async fn certificates_are_what_they_should_be_or_there_is_no_connection() {
     let folder = tempfile::tempdir().unwrap();
     for certificate in [Certificate::SelfSigned, Certificate::ByAuthority, Certificate::OtherHost, Certificate::Expired]

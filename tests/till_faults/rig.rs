@@ -103,7 +103,7 @@ impl Rig {
             fill(&engine, table, rows);
         }
         let server = serve(engine, Encryption::Off).await;
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let mut rig = Self { server, folder, cases: 0.into(), truth: Vec::new(), quick: false };
         drop(Archive::create(&rig.path("yesterday"), "Test").unwrap());
         rig.run(&rig.path("yesterday"), &config(&rig.server)).await.unwrap();
@@ -232,6 +232,13 @@ impl Rig {
         std::fs::remove_dir_all(root).unwrap();
         missing
     }
+}
+
+/// A folder, in memory where the machine has such: hundreds of runs wait for no disk. What a disk may do to an archive is the
+/// matter of other tests.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// Number and tables of the newest snapshot.

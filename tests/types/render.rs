@@ -69,7 +69,8 @@ fn digits(sql_type: &SqlType) -> usize {
     }
 }
 
-fn decimal(value: i128, scale: i8) -> String {
+/// A number of so many units, `scale` digits behind the point.
+pub(crate) fn decimal(value: i128, scale: i8) -> String {
     let scale = usize::try_from(scale).unwrap();
     let digits = format!("{:0width$}", value.unsigned_abs(), width = scale + 1);
     let (whole, part) = digits.split_at(digits.len() - scale);

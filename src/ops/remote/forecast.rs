@@ -142,6 +142,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::*;
+    use crate::archive::snapshot::{Consistency, FORMAT, SnapshotKind, SourceInfo};
 
     fn step(day: i64, chunks: &[(u8, u64)]) -> Step {
         let at = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * day);
@@ -152,12 +153,54 @@ mod tests {
         }
     }
 
+    fn empty_snapshot(archive: &Archive, taken_at: Timestamp) -> Snapshot {
+        let (snapshot, parent) = archive.next_link().unwrap();
+        let text = |text: &str| text.to_owned();
+        Snapshot {
+            format: FORMAT,
+            archive: archive.id().to_owned(),
+            snapshot,
+            parent,
+            taken_at,
+            till_time: taken_at.to_zoned(TimeZone::UTC).datetime(),
+            kind: SnapshotKind::Full,
+            consistency: Consistency::Snapshot,
+            source: SourceInfo { server: text("T"), database: text("D"), version: text("16"), collation: text("C") },
+            epoch: 1,
+            clear: None,
+            tags: Vec::new(),
+            tool: text("0.1.0"),
+            tables: Vec::new(),
+            missing: Vec::new(),
+            reads: Vec::new(),
+        }
+    }
+
     #[test]
     fn only_what_is_new_after_the_first_counts() {
         let steps = [step(0, &[(1, 1000)]), step(1, &[(1, 1000), (2, 100)]), step(4, &[(2, 100), (3, 280)])];
         assert_eq!(growth(&steps), Some((100 + 280 + 20) / 4));
         assert_eq!(growth(&steps[..2]), None, "a day is too short");
         assert_eq!(growth(&[]), None);
+    }
+
+    #[tokio::test]
+    async fn the_growth_of_an_archive_is_that_of_its_last_month() {
+        let home = tempfile::tempdir().unwrap();
+        let archive = Archive::create(&home.path().join("archive"), "Beach Bar").unwrap();
+        assert_eq!(daily_growth(&archive).unwrap(), None);
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        // 50 days of snapshots without rows: each adds its own file and nothing else.
+        let mut sizes = Vec::new();
+        for day in 0..50 {
+            let snapshot = empty_snapshot(&archive, start + SignedDuration::from_hours(24 * day));
+            archive.write_snapshot(&snapshot).await.unwrap();
+            sizes.push(archive.snapshot_object(snapshot.snapshot).unwrap().bytes);
+        }
+        // The newest is of day 49; the one before its last 30 days is of day 18.
+        let expected = sizes[19..].iter().sum::<u64>() / 31;
+        assert_eq!(daily_growth(&archive).unwrap(), Some(expected));
+        assert!(expected > 50);
     }
 
     #[test]

@@ -79,8 +79,9 @@ async fn finish(
     let endpoint = |encrypted| Endpoint { host: host.to_owned(), address, encrypted };
     match sign_in(config, host, level, stream, deadline).await? {
         Ok(client) => Ok((client, endpoint(config.encryption != Encryption::Off))),
-        // "on" means: where the server can. It cannot, so go on without.
-        Err(Fault::EncryptionDeclined) if config.encryption == Encryption::On => {
+        // "on" means: where the server can. It cannot, so go on without, unless the certificate is to be checked: nobody who
+        // asks for that means a connection that anybody may read.
+        Err(Fault::EncryptionDeclined) if config.encryption == Encryption::On && config.trust_server_certificate => {
             let stream = open_tcp(host, address, deadline).await?;
             let plain = sign_in(config, host, EncryptionLevel::NotSupported, stream, deadline).await?;
             plain

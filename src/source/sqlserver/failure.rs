@@ -39,6 +39,13 @@ pub(super) fn sign_in_failed(config: &TillConfig, endpoint: &str, fault: Fault) 
     let source = |message: String| Error::new(Kind::Source, message);
     match fault {
         Fault::Server { number, .. } => sign_in_refused(config, endpoint, number, &fault),
+        Fault::EncryptionDeclined if config.encryption == Encryption::On => source(format!(
+            "the till at {endpoint} does not offer encryption, and its certificate is to be checked"
+        ))
+        .hint(
+            "give the server a certificate; trust_server_certificate = true, or encryption = \"off\", means that a connection \
+             without encryption will do",
+        ),
         Fault::EncryptionDeclined => {
             source(format!("the till at {endpoint} does not offer encryption, and encryption is required"))
                 .hint("give the server a certificate, or set encryption = \"on\" or \"off\"")

@@ -20,7 +20,10 @@ use crate::{
         forecast::{self, Forecast},
         holds::{Holds, holds},
     },
-    store::{self, Remote, certificate, profile::Profile},
+    store::{
+        self, Remote, certificate,
+        profile::{Profile, ServerKind},
+    },
 };
 
 pub use trial::try_remotes;
@@ -176,9 +179,8 @@ fn encryption(url: &Url) -> Option<Check> {
 }
 
 async fn certificate(kind: &RemoteKind) -> Option<Check> {
-    let (url, ca_file) = match kind {
-        RemoteKind::WebDav { url, ca_file, .. } | RemoteKind::S3 { endpoint: Some(url), ca_file, .. } => (url, ca_file),
-        _ => return None,
+    let (RemoteKind::WebDav { url, ca_file, .. } | RemoteKind::S3 { endpoint: Some(url), ca_file, .. }) = kind else {
+        return None;
     };
     let until = certificate::expiry(url, ca_file.as_deref()).await.ok()??;
     Some(runs_out(until, Timestamp::now()))
@@ -213,6 +215,9 @@ fn abilities(profile: &Profile, name: &str) -> Check {
         );
     }
     let proof = match (profile.received_hash, profile.rehash) {
+        _ if profile.kind == ServerKind::S3 => {
+            "it checks a hash of each upload, and uploads are proven by reading back"
+        }
         (_, true) => "it computes hashes of what it stores, so uploads are proven without reading them back",
         (true, false) => "it tells the hash of what it receives",
         (false, false) => "it computes no hashes: uploads are proven by reading back",
@@ -236,7 +241,7 @@ mod tests {
     use jiff::{SignedDuration, civil::date};
 
     use super::*;
-    use crate::{ops::doctor::Verdict, store::profile::ServerKind};
+    use crate::ops::doctor::Verdict;
 
     #[test]
     fn a_certificate_is_told_of_two_weeks_before() {

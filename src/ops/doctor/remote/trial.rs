@@ -96,7 +96,8 @@ async fn reach(remote: &RemoteConfig, opened: &Remote, archive: Option<&Archive>
     match opened.quota().await {
         Ok(Some(quota)) => checks.push(little(quota.free, None)),
         Ok(None) => {
-            checks.push(Check::unknown(PART, "room", "not known: the server does not tell how much room is left"))
+            let message = "not known: the server does not tell how much room is left";
+            checks.push(Check::unknown(PART, "room", message));
         }
         Err(error) => checks.push(failed("room", &error)),
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::civil::DateTime;
 
-use super::{Check, Part};
+use super::{Check, Part, Verdict};
 use crate::{
     config::{Config, TillConfig},
     error::{Error, Kind},
@@ -54,7 +54,7 @@ pub(super) async fn look(config: &Config) -> (Vec<Check>, Option<DateTime>) {
         }
         Err(error) => {
             checks.extend(way::greeting(settings, &reach, false));
-            if checks.iter().all(|check| check.exit_code == 0) {
+            if checks.iter().all(|check| check.verdict != Verdict::Failed) {
                 checks.extend(refused(settings, &error).await);
             }
             (checks, None)

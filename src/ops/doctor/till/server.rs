@@ -191,19 +191,23 @@ fn edition(server: &ServerFacts, local_db: bool, file_bytes: Option<u64>) -> Che
 /// How text compares.
 pub(super) fn collation(found: &Examination) -> Check {
     on("collation", &found.database, |database| {
-        let name = &database.collation;
-        let upper = name.to_uppercase();
-        let mut traits = Vec::new();
-        if upper.contains("_CS") || upper.contains("_BIN") {
-            traits.push("upper and lower case are different, also in names of tables");
-        } else {
-            traits.push("upper and lower case are the same");
-        }
-        if upper.contains("TURKISH") || upper.contains("AZERI") {
-            traits.push("dotted and dotless i are different letters");
-        }
-        Check::ok(Part::Till, "collation", format!("{name}: {}", traits.join("; ")))
+        Check::ok(Part::Till, "collation", format!("{}: {}", database.collation, compared(&database.collation)))
     })
+}
+
+/// What the name of a collation says of it.
+fn compared(collation: &str) -> String {
+    let upper = collation.to_uppercase();
+    let mut traits = Vec::new();
+    if upper.contains("_CS") || upper.contains("_BIN") {
+        traits.push("upper and lower case are different, also in names of tables");
+    } else {
+        traits.push("upper and lower case are the same");
+    }
+    if upper.contains("TURKISH") || upper.contains("AZERI") {
+        traits.push("dotted and dotless i are different letters");
+    }
+    traits.join("; ")
 }
 
 /// Whether a run sees one moment.
@@ -334,16 +338,35 @@ mod tests {
 
     #[test]
     fn collations_are_told_apart() {
-        let told = |name: &str| {
-            let database = DatabaseFacts {
+        let (same, different) = ("upper and lower case are the same", "upper and lower case are different");
+        for (collation, case, dotless) in [
+            ("SQL_Latin1_General_CP1_CI_AS", same, false),
+            ("Latin1_General_CS_AS", different, false),
+            ("Latin1_General_100_BIN2", different, false),
+            ("Turkish_CI_AS", same, true),
+            ("turkish_cs_as", different, true),
+            ("Azeri_Latin_100_CI_AS", same, true),
+        ] {
+            let told = compared(collation);
+            assert!(told.starts_with(case), "{collation}: {told}");
+            assert_eq!(told.contains("dotless"), dotless, "{collation}: {told}");
+        }
+    }
+
+    #[test]
+    fn without_snapshot_isolation_the_statement_that_allows_it_is_shown() {
+        let told = |snapshot_isolation, read_committed_snapshot| {
+            isolation(&DatabaseFacts {
                 name: "S".into(),
                 compatibility: 140,
-                collation: name.into(),
-                snapshot_isolation: 0,
-                read_committed_snapshot: false,
-            };
-            isolation(&database).statements.len()
+                collation: "Turkish_CI_AS".into(),
+                snapshot_isolation,
+                read_committed_snapshot,
+            })
         };
-        assert_eq!(told("Turkish_CI_AS"), 1);
+        assert!(told(1, false).statements.is_empty());
+        assert_eq!(told(0, false).statements, ["ALTER DATABASE [S] SET ALLOW_SNAPSHOT_ISOLATION ON;"]);
+        assert!(told(0, false).message.contains("may wait a moment"));
+        assert!(told(0, true).message.contains("do not wait for each other"));
     }
 }

@@ -8,6 +8,8 @@ use crate::{
     source::sqlserver::examine::{Offer, Reach},
 };
 
+/// The UDP port on which SQL Browser listens, always.
+const BROWSER_PORT: u16 = 1434;
 const WHERE: &str = "SQL Server Configuration Manager";
 
 /// Name, SQL Browser and port.
@@ -26,7 +28,7 @@ pub(super) fn checks(settings: &TillConfig, reach: &Reach) -> Vec<Check> {
     if let (Some(instance), Some(answer)) = (&reach.instance, &reach.browser) {
         checks.push(match answer {
             Ok(port) => Check::ok(Part::Till, "browser", format!("SQL Browser says that {instance} is on port {port}")),
-            Err(error) => failed("browser", error).with_fix(browser_fix(error)),
+            Err(error) => failed("browser", error).with_fix(browser_fix(settings, error)),
         });
     }
     match &reach.tcp {
@@ -44,7 +46,12 @@ pub(super) fn is_open(checks: &[Check], reach: &Reach) -> bool {
     checks.iter().all(|check| check.verdict != Verdict::Failed) && matches!(reach.tcp, Some(Ok(_)))
 }
 
-fn browser_fix(error: &Error) -> String {
+fn browser_fix(settings: &TillConfig, error: &Error) -> String {
+    let other = if settings.browser_port == BROWSER_PORT {
+        String::new()
+    } else {
+        format!(" (browser_port of the settings; SQL Browser itself is always on {BROWSER_PORT})")
+    };
     let known = error.next_step().filter(|hint| hint.starts_with("SQL Server Browser there knows"));
     match known {
         Some(known) => format!("Set sambapos_db_host to HOST\\INSTANCE with the right instance. {known}."),
@@ -54,8 +61,9 @@ fn browser_fix(error: &Error) -> String {
         ),
         None => format!(
             "On the till's PC open {WHERE}, SQL Server Services, set \"SQL Server Browser\" to start automatically and start it; \
-             then let UDP port 1434 through Windows Firewall. Or go without it: give the instance a fixed port (Protocols for the \
-             instance, TCP/IP, IP Addresses, IPAll, TCP Port), and set sambapos_db_host to the host alone and sambapos_db_port."
+             then let UDP port {} through Windows Firewall{other}. Or go without it: give the instance a fixed port (Protocols for the \
+             instance, TCP/IP, IP Addresses, IPAll, TCP Port), and set sambapos_db_host to the host alone and sambapos_db_port.",
+            settings.browser_port
         ),
     }
 }
@@ -101,6 +109,9 @@ fn encryption(settings: &TillConfig, offer: Offer) -> Check {
     let ok = |message: &str| Check::ok(Part::Till, "encryption", message);
     let failed =
         |message: &str, fix: &str| Check::new(Part::Till, "encryption", Verdict::Failed, message).with_fix(fix);
+    let certificate = format!(
+        "Give the server a certificate ({WHERE}, SQL Server Network Configuration, Protocols, Properties, Certificate)."
+    );
     match (settings.encryption, offer) {
         (Encryption::Off, Offer::Insists) => failed(
             "the settings say encryption = \"off\", but the server insists on encryption",
@@ -110,13 +121,24 @@ fn encryption(settings: &TillConfig, offer: Offer) -> Check {
         (Encryption::Required, Offer::None) => failed(
             "the settings say encryption = \"required\", but the server offers none",
             &format!(
-                "Give the server a certificate ({WHERE}, SQL Server Network Configuration, Protocols, Properties, Certificate), \
-                 or set encryption = \"on\": then the connection is plain where the server has no encryption."
+                "{certificate} Or set encryption = \"on\": then the connection is plain where the server has no encryption."
             ),
         ),
-        (Encryption::On, Offer::None) => {
-            ok("nothing is encrypted: the server offers none, and the settings do not insist (encryption = \"on\")")
-        }
+        (Encryption::On, Offer::None) if !settings.trust_server_certificate => failed(
+            "the settings say that the server's certificate is to be checked, but the server offers no encryption",
+            &format!(
+                "{certificate} Or set trust_server_certificate = true, or encryption = \"off\": then the connection is plain."
+            ),
+        ),
+        (Encryption::On, Offer::None) => Check::warning(
+            Part::Till,
+            "encryption",
+            "nothing is encrypted, neither the password nor what is read: the server offers no encryption, and the settings do \
+             not insist (encryption = \"on\")",
+            format!(
+                "{certificate} Or set encryption = \"off\": that a plain connection is meant is then no matter of chance."
+            ),
+        ),
         _ if settings.trust_server_certificate => {
             ok("everything is encrypted; the certificate is taken unchecked, since tills have self-signed ones \
              (trust_server_certificate = true)")
@@ -136,16 +158,15 @@ mod tests {
         source::TableSelection,
     };
 
-    #[test]
-    fn what_the_settings_ask_is_held_against_what_the_server_offers() {
-        let settings = |encryption, trust| TillConfig {
+    fn settings(encryption: Encryption, trust_server_certificate: bool) -> TillConfig {
+        TillConfig {
             host: "till".into(),
             port: 1433,
             database: "SambaPOS5".into(),
             username: "reader".into(),
             password: SecretString::from("hush"),
             encryption,
-            trust_server_certificate: trust,
+            trust_server_certificate,
             ca_file: None,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(60),
@@ -153,11 +174,25 @@ mod tests {
             reader: RowReader::default(),
             rate_limit: RateLimit::default(),
             tables: TableSelection::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_port_of_the_browser_is_the_one_that_was_asked() {
+        let silent = Error::new(crate::error::Kind::Source, "nobody answered").temporary();
+        let usual = settings(Encryption::On, true);
+        assert!(browser_fix(&usual, &silent).contains("let UDP port 1434 through Windows Firewall. Or"));
+        let fix = browser_fix(&TillConfig { browser_port: 1500, ..usual }, &silent);
+        assert!(fix.contains("let UDP port 1500 through") && fix.contains("browser_port"), "{fix}");
+    }
+
+    #[test]
+    fn what_the_settings_ask_is_held_against_what_the_server_offers() {
         for (asked, trust, offer, verdict, words) in [
             (Encryption::Off, true, Offer::None, Verdict::Ok, "nothing is encrypted, as"),
             (Encryption::Off, true, Offer::Insists, Verdict::Failed, "insists on encryption"),
-            (Encryption::On, true, Offer::None, Verdict::Ok, "the server offers none"),
+            (Encryption::On, true, Offer::None, Verdict::Warning, "neither the password nor what is read"),
+            (Encryption::On, false, Offer::None, Verdict::Failed, "certificate is to be checked"),
             (Encryption::On, true, Offer::Encrypted, Verdict::Ok, "taken unchecked"),
             (Encryption::Required, false, Offer::Insists, Verdict::Ok, "the certificate is checked"),
             (Encryption::Required, true, Offer::None, Verdict::Failed, "offers none"),
@@ -165,7 +200,7 @@ mod tests {
             let check = encryption(&settings(asked, trust), offer);
             assert_eq!(check.verdict, verdict, "{check:?}");
             assert!(check.message.contains(words), "{check:?}");
-            assert_eq!(check.fix.is_some(), verdict == Verdict::Failed);
+            assert_eq!(check.fix.is_some(), verdict != Verdict::Ok);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! its futures runs inside [`contained`]. What it may not do: reconnect by itself (that would be another moment of the till),
 //! ask SQL Browser, or check certificates by other rules than the settings'.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, mem::MaybeUninit, time::Duration};
 
 use arrow::array::RecordBatch;
 use mssql_tds::{
@@ -20,7 +20,7 @@ use mssql_tds::{
             SqlXml,
         },
         decoder::DecimalParts,
-        row_writer::RowWriter,
+        row_writer::{RowWriter, ValueKind},
         sql_json::SqlJson,
         sql_string::{EncodingType, SqlString},
         sql_vector::SqlVector,
@@ -42,6 +42,10 @@ use crate::{
         types::{Cell, ClockTime},
     },
 };
+
+/// Bytes of a value, at most. The driver makes room for what the length of a value says before the value comes, and a garbled
+/// length may say 2 GB.
+const LONGEST_VALUE: usize = 256 << 20;
 
 /// A signed-in connection.
 pub(in crate::source::sqlserver) struct FastClient {
@@ -97,7 +101,7 @@ impl FastClient {
             Err(fault) => return Err(self.told(fault).into()),
         }
         let columns = self.client.get_metadata().len();
-        let mut sink = Sink { writer, next: 0, columns, refusal: None };
+        let mut sink = Sink { writer, next: 0, columns, refusal: None, too_long: None };
         sink.refusal = sink.writer.expect_columns(columns).err();
         Ok(FastRows { client: self, sink, arrived: 0, ended: false })
     }
@@ -181,7 +185,12 @@ impl FastRows<'_> {
                 client.close_query().await?;
                 Ok::<_, mssql_tds::error::Error>(false)
             });
-            let more = more.await.map_err(|fault| self.client.told(fault))?;
+            let more = more.await.map_err(|fault| match self.sink.too_long {
+                Some(bytes) => Fault::NotUnderstood(format!(
+                    "a value says that it has {bytes} bytes: reader = \"tiberius\" takes such ones, if it is true"
+                )),
+                None => self.client.told(fault),
+            })?;
             if let Some(refusal) = self.sink.refusal.take() {
                 return Err(refusal.into());
             }
@@ -207,6 +216,8 @@ struct Sink {
     next: usize,
     columns: usize,
     refusal: Option<Error>,
+    /// The length of a value that was not waited for.
+    too_long: Option<usize>,
 }
 
 impl Sink {
@@ -332,6 +343,21 @@ impl RowWriter for Sink {
     fn write_vector(&mut self, _: usize, _: SqlVector) {
         self.unasked("a vector");
     }
+    /// Values come in memory of the driver's own, unless they are too long: room that is too small is the one way to tell the
+    /// driver so, which makes the answer one it does not understand. It fails before it makes room itself.
+    fn value_destination<'a>(
+        &'a mut self,
+        _: usize,
+        _: ValueKind<'_>,
+        length: usize,
+    ) -> Option<&'a mut [MaybeUninit<u8>]> {
+        if length <= LONGEST_VALUE {
+            return None;
+        }
+        self.too_long = Some(length);
+        self.refuse("a value is too long");
+        Some(&mut [])
+    }
     fn end_row(&mut self) {
         if self.refusal.is_none() && self.next != self.columns {
             self.refuse("a row has too few values");
@@ -356,7 +382,8 @@ mod tests {
     fn sink(columns: &[(&str, Declared)]) -> Sink {
         let column = |(name, sql_type): &(&str, Declared)| Column::new(*name, sql_type.clone());
         let table = Arc::new(Table::new(TableName::dbo("T"), columns.iter().map(column).collect()));
-        Sink { writer: BatchWriter::new(&table).unwrap(), next: 0, columns: columns.len(), refusal: None }
+        let writer = BatchWriter::new(&table).unwrap();
+        Sink { writer, next: 0, columns: columns.len(), refusal: None, too_long: None }
     }
 
     #[test]
@@ -368,6 +395,15 @@ mod tests {
         sink.write_i32(0, 1);
         let refusal = sink.refusal.unwrap();
         assert_eq!(refusal.message(), "cannot keep a value of table T, column A (smallint)");
+    }
+
+    #[test]
+    fn a_value_of_more_than_can_be_is_not_waited_for() {
+        let mut sink = sink(&[("T", Declared::NVarChar { length: None })]);
+        assert!(sink.value_destination(0, ValueKind::Bytes, LONGEST_VALUE).is_none() && sink.too_long.is_none());
+        assert_eq!(sink.value_destination(0, ValueKind::Bytes, LONGEST_VALUE + 1).unwrap().len(), 0);
+        assert_eq!(sink.too_long, Some(LONGEST_VALUE + 1));
+        assert!(sink.refusal.is_some());
     }
 
     #[test]

@@ -46,14 +46,23 @@ fn statement<'a>(text: &str, values: &'a [Value]) -> Query<'a> {
     query
 }
 
-/// Sends a batch outside `sp_executesql`.
+/// Sends a batch outside `sp_executesql`, and waits for a row that comes after it: this driver would also take an answer for
+/// whole that lacks the server's word that the batch is done.
 ///
 /// # Errors
 /// [`Fault`].
 pub(super) async fn batch(client: &mut Client, text: &str) -> Result<(), Fault> {
-    client.simple_query(text).await?.into_results().await?;
-    Ok(())
+    let text = format!("{}{AND_DONE}", text.trim_end_matches(';'));
+    let results = client.simple_query(text).await?.into_results().await?;
+    match results.last().map(Vec::as_slice) {
+        Some([done]) if done.try_get::<i32, _>(0)? == Some(DONE) => Ok(()),
+        _ => Err(Fault::Lost("the answer ended before the server said that it is complete".to_owned())),
+    }
 }
+
+/// What follows a batch in the same request, and what it answers.
+const AND_DONE: &str = "; SELECT 4711 AS done";
+const DONE: i32 = 4711;
 
 /// Sends a statement with a small answer, and returns all its rows.
 ///

@@ -1,9 +1,12 @@
 //! `remote add`: finds out what is needed, looks at the place, writes the `[[remote]]`.
 
+mod told;
+
 use std::path::{Path, PathBuf};
 
+pub use told::{AddOptions, AddOutcome, Place};
+
 use secrecy::SecretString;
-use serde::Serialize;
 use url::Url;
 
 use super::{
@@ -24,106 +27,6 @@ use crate::{
         nextcloud::{Credentials, Nextcloud},
     },
 };
-
-/// What `remote add` is told.
-#[derive(Clone, Debug)]
-pub struct AddOptions {
-    /// Settings file, if one is named.
-    pub config: Option<PathBuf>,
-    /// Name of the new remote.
-    pub name: String,
-    /// What it is.
-    pub place: Place,
-    /// Certificate authority to trust besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Uploads under way at once, if not the usual number.
-    pub connections: Option<usize>,
-    /// Whether the place is not looked at. Signing in to a Nextcloud is not left out.
-    pub unchecked: bool,
-    /// Nothing is written, and no app password made.
-    pub dry_run: bool,
-}
-
-/// What the new remote is. Files are relative to the working folder.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// A Nextcloud.
-    Nextcloud {
-        /// Any address of it, such as the browser shows.
-        address: String,
-        /// Folder for the archive.
-        folder: String,
-        /// Login name; without one the browser is used.
-        username: Option<String>,
-        /// File that holds the password alone; else the variable.
-        password_file: Option<PathBuf>,
-    },
-    /// Another WebDAV server.
-    WebDav {
-        /// URL of the folder for the archive.
-        url: String,
-        /// User.
-        username: String,
-        /// File that holds the password alone; else the variable.
-        password_file: Option<PathBuf>,
-    },
-    /// S3.
-    S3 {
-        /// `s3://bucket/prefix`.
-        url: String,
-        /// The server's address, when it is not Amazon's.
-        endpoint: Option<String>,
-        /// Region.
-        region: Option<String>,
-        /// Id of the access key.
-        access_key_id: String,
-        /// File that holds the secret alone; else the variable.
-        secret_access_key_file: Option<PathBuf>,
-        /// Whether the bucket stands in the host name.
-        virtual_host_style: bool,
-        /// Whether an endpoint without encryption will do.
-        allow_http: bool,
-    },
-    /// A folder of this machine.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-    },
-}
-
-/// The JSON of `remote add`.
-#[derive(Clone, Debug, Serialize)]
-pub struct AddOutcome {
-    /// Name of the remote.
-    pub name: String,
-    /// `nextcloud`, `webdav`, `s3` or `folder`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// Where it is; absent in a dry run that would need the browser to know.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-    /// Product and version of a Nextcloud.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
-    /// Who signed in: name for people and user id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// The settings file.
-    pub settings: PathBuf,
-    /// The file that was written for the secret.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_file: Option<PathBuf>,
-    /// The variable that holds the secret, where no file does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret_variable: Option<String>,
-    /// What was added to the settings.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub section: Option<String>,
-    /// Whether this archive has a copy there already.
-    pub holds_archive: bool,
-    /// Whether nothing was written.
-    pub dry_run: bool,
-}
 
 /// Where the secret comes from.
 #[derive(Debug)]
@@ -309,7 +212,7 @@ impl Adding<'_> {
 
     fn tail(&self, section: &mut RemoteSectionText) -> Result<()> {
         if let Some(file) = &self.options.ca_file {
-            section.set("ca_file", self.from_settings(file)?);
+            section.set("ca_file", self.as_settings_name_it(file)?);
         }
         if let Some(connections) = self.options.connections {
             section.set("connections", i64::try_from(connections).unwrap_or(i64::MAX));
@@ -322,7 +225,7 @@ impl Adding<'_> {
         section.set("url", url);
         section.set("username", username);
         if let Some(file) = secret.file() {
-            section.set("password_file", self.from_settings(file)?);
+            section.set("password_file", self.as_settings_name_it(file)?);
         }
         self.tail(&mut section)?;
         Ok(section)
@@ -343,7 +246,7 @@ impl Adding<'_> {
         }
         section.set("access_key_id", access_key_id.as_str());
         if let Some(file) = secret.file() {
-            section.set("secret_access_key_file", self.from_settings(file)?);
+            section.set("secret_access_key_file", self.as_settings_name_it(file)?);
         }
         for (key, value) in [("virtual_host_style", *virtual_host_style), ("allow_http", *allow_http)] {
             if value {
@@ -377,7 +280,7 @@ impl Adding<'_> {
     }
 
     /// A path as the settings name it: relative where it lies beside or below them.
-    fn from_settings(&self, path: &Path) -> Result<String> {
+    fn as_settings_name_it(&self, path: &Path) -> Result<String> {
         let path = std::path::absolute(path).or_fail(Kind::Config, || format!("cannot resolve {}", path.display()))?;
         text(path.strip_prefix(&self.folder).unwrap_or(&path))
     }
