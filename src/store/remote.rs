@@ -13,6 +13,7 @@ use bytes::Bytes;
 use object_store::{Error, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
+    causes::Taken,
     count::{Counted, Requests},
     failure, folder,
     profile::{Profile, ServerKind},
@@ -20,7 +21,7 @@ use super::{
     s3,
     throttle::Throttle,
     upload::{self, Stored},
-    webdav::{self, Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
+    webdav::{Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
 };
 use crate::{
     config::{RemoteConfig, RemoteKind},
@@ -286,46 +287,6 @@ impl Remote {
 
 fn damaged(message: String) -> Failure {
     Failure::new(Kind::Damage, message)
-}
-
-/// The cause of a [`Remote::put_new`] that met another object under the name.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing on the remote was changed")]
-struct Taken(#[source] Error);
-
-/// Whether a [`Remote::put_new`] failed because the name is taken by something else.
-#[must_use]
-pub fn is_taken(error: &Failure) -> bool {
-    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<Taken>()).is_some()
-}
-
-/// Whether something failed because the remote has no room left.
-#[must_use]
-pub fn is_full(error: &Failure) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<webdav::Problem>().is_some_and(|problem| problem.code() == webdav::Code::Full) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
-}
-
-/// Whether a failure may be that of one object alone, so that others are worth trying: it is locked, too large, refused or broken off.
-#[must_use]
-pub fn is_about_one_object(error: &Failure) -> bool {
-    use webdav::Code as C;
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if let Some(problem) = inner.downcast_ref::<webdav::Problem>() {
-            let codes =
-                [C::Locked, C::TooLarge, C::Server, C::Broken, C::TimedOut, C::Mismatch, C::Conflict, C::Unexpected];
-            return codes.contains(&problem.code());
-        }
-        cause = inner.source();
-    }
-    false
 }
 
 /// Opens a remote. Nothing is sent yet. `cache` is the folder of the remotes' local state: what they can do, and which uploads in

@@ -94,9 +94,9 @@ async fn a_refused_sign_in_stops_everybody_at_once() {
     for disabled in [false, true] {
         let double = Double::local().await;
         if disabled {
-            double.set_disabled(true)
+            double.set_disabled(true);
         } else {
-            double.revoke()
+            double.revoke();
         }
         let remote = crate::remote(&double, crate::quick());
         for result in side_by_side(&remote, 6).await {
