@@ -347,6 +347,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::store::is_taken;
 
     #[tokio::test]
     async fn an_object_of_the_same_length_is_no_proof() {
