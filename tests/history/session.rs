@@ -153,7 +153,7 @@ fn a_folder_that_is_not_there_is_no_archive() {
 }
 
 #[test]
-fn many_tables_and_chunks_open_quickly() {
+fn tables_that_are_not_asked_for_are_not_opened() {
     let mut folder = Folder::new();
     let columns: Vec<(String, &str)> = (0..30).map(|i| (format!("c{i}"), "int")).collect();
     let columns: Vec<(&str, &str)> = columns.iter().map(|(name, kind)| (name.as_str(), *kind)).collect();
@@ -162,11 +162,10 @@ fn many_tables_and_chunks_open_quickly() {
         .map(|i| folder.table(TableName::dbo(format!("T{i}")), &columns, &vec![select; if i < 4 { 100 } else { 1 }]))
         .collect();
     let snap = snapshot(1, "2026-10-01T02:00:00Z", tables);
-    let start = std::time::Instant::now();
+    // Views are declared from what the snapshot says: no file is looked at before a query asks for its table.
+    for i in (0..83).filter(|i| *i != 1) {
+        std::fs::remove_dir_all(folder.root.join("tables").join(format!("T{i}"))).unwrap();
+    }
     let session = Session::open(&folder.root, &snap).unwrap();
-    let seconds = start.elapsed().as_secs_f64();
     assert_eq!(texts(&session, "SELECT sum(c0)::VARCHAR FROM \"T1\""), [["100"]]);
-    // About 0.1 s on a quiet machine; the bound only catches views that open every file.
-    assert!(seconds < 2.0, "opening took {seconds} s");
-    println!("opening 83 tables with 479 chunks took {seconds:.3} s");
 }
