@@ -225,7 +225,15 @@ impl<'a> Push<'a> {
             Some(_) => self.remote.remove(&path, Trash::Keep).await?,
             None => {}
         }
-        let stored = self.remote.put_new(&path, bytes).await.map_err(|error| match store::is_taken(&error) {
+        let stored = match self.remote.put_new(&path, bytes.clone()).await {
+            // What a broken push has left there altered.
+            Err(error) if store::is_taken(&error) && is_named_by_content(&object.path) => {
+                self.remote.remove(&path, Trash::Keep).await?;
+                self.remote.put_new(&path, bytes).await
+            }
+            stored => stored,
+        };
+        let stored = stored.map_err(|error| match store::is_taken(&error) {
             true => mirror::something_else(self.remote, &object.path).caused_by(error),
             false => error,
         })?;
@@ -254,6 +262,11 @@ impl<'a> Push<'a> {
         let (objects, bytes) = self.left();
         self.observer.event(Event::Left { objects, bytes });
     }
+}
+
+/// Whether an object's name says what its bytes have to be: anything else under that name is nobody's.
+fn is_named_by_content(path: &str) -> bool {
+    path.rsplit('/').next().and_then(layout::parse_chunk_file).is_some()
 }
 
 fn folder_of(path: &str) -> &str {

@@ -19,6 +19,8 @@ struct Sends {
     sent: u32,
     /// Those that came to nothing, and reasons for one more.
     excused: u32,
+    /// Those that met the object there: counted push by push.
+    in_vain: u32,
     /// It is there whole, by an answer of the server.
     stored: bool,
 }
@@ -34,16 +36,30 @@ pub(super) struct Ledger {
     /// Objects that were sent through a fault and answered as stored: they may be something else.
     pub(super) doubtful: HashSet<String>,
     findings: Vec<String>,
+    /// What was asked of each object, and what was answered; `!` is a request with a fault.
+    history: HashMap<String, Vec<String>>,
     puts: u32,
     refused: u32,
     put_parts: u32,
     faulted: u32,
     deleted: u32,
+    /// Bytes of all uploads.
+    pub(super) bytes: u64,
 }
 
 impl Ledger {
+    /// What is known of an object, for whoever has to find out how it came to that.
+    pub(super) fn history(&self, path: &str) -> String {
+        self.history.get(path).map(|story| story.join(", ")).unwrap_or_default()
+    }
+
+    fn tell(&mut self, path: &str, what: String) {
+        self.history.entry(path.to_owned()).or_default().push(what);
+    }
+
     /// Something happened to an object behind the server's back.
     pub(super) fn lost(&mut self, path: &str) {
+        self.tell(path, "lost".into());
         let sends = self.objects.entry(path.to_owned()).or_default();
         sends.stored = false;
         sends.excused += 1;
@@ -57,10 +73,11 @@ impl Ledger {
 
     /// Takes in the requests of one push.
     pub(super) fn account(&mut self, log: Vec<Logged>, whole: bool) {
-        let mut met = 0;
+        let (mut met, mut in_vain, mut disturbed) = (0, Vec::new(), HashSet::new());
         for logged in &log {
             assert!(!logged.lacks_length(), "{}", logged.short());
             self.faulted += u32::from(logged.faulted);
+            self.bytes += if logged.method == "PUT" { logged.received } else { 0 };
             if logged.is_staging() {
                 self.staged(logged);
                 continue;
@@ -70,8 +87,19 @@ impl Ledger {
             if path.ends_with(".tmp") || path.is_empty() {
                 continue;
             }
+            self.tell(path, format!("{}{}", if logged.faulted { "!" } else { "" }, logged.short()));
             match logged.method.as_str() {
-                "PUT" => met += self.put(path, logged),
+                "PUT" => {
+                    let found = self.put(path, logged);
+                    // One that was given up may have gone through later than the next was sent.
+                    if found && !disturbed.contains(path) {
+                        met += 1;
+                        in_vain.push(self.history(path));
+                    }
+                    if logged.faulted || logged.status.is_none() {
+                        disturbed.insert(path.to_owned());
+                    }
+                }
                 "DELETE" if logged.status.is_none_or(|status| status < 300) => {
                     self.deleted += 1;
                     let sends = self.objects.entry(path.to_owned()).or_default();
@@ -81,19 +109,20 @@ impl Ledger {
                 _ => {}
             }
         }
+        // Only what a broken push has left can be met; and once some was, folders are listed before anything is sent there.
         if met > if self.broken { CONNECTIONS } else { 0 } {
-            self.findings.push(format!("{met} objects were sent that were there, after a push that was broken: {}", self.broken));
+            let after = if self.broken { "a broken push" } else { "a push that went through" };
+            self.findings.push(format!("{met} objects were sent that were there, after {after}: {in_vain:?}"));
+        }
+        for path in log.iter().filter_map(|logged| logged.path.strip_prefix(FOLDER)).collect::<HashSet<_>>() {
+            self.tell(path, if whole { "whole".into() } else { "broken".into() });
         }
         self.refused += met;
-        if whole {
-            self.broken = false;
-        } else {
-            self.broken = true;
-        }
+        self.broken = !whole;
     }
 
-    /// An upload of a whole object. Returns 1 when it was there, untouched by any fault.
-    fn put(&mut self, path: &str, logged: &Logged) -> u32 {
+    /// An upload of a whole object. Returns whether it was sent in vain: the name was taken.
+    fn put(&mut self, path: &str, logged: &Logged) -> bool {
         self.puts += 1;
         let sends = self.objects.entry(path.to_owned()).or_default();
         sends.sent += 1;
@@ -102,16 +131,14 @@ impl Ledger {
             self.doubtful.insert(path.to_owned());
         }
         if taken && sends.stored && !logged.faulted {
-            self.findings.push(format!("{path} was stored again"));
+            let story = self.history.get(path).map(|story| story.join(", ")).unwrap_or_default();
+            self.findings.push(format!("{path} was stored again: {story}"));
         }
         sends.stored |= taken;
-        if logged.status == Some(412) && !logged.faulted {
-            return 1;
-        }
-        if logged.faulted || !taken {
-            sends.excused += 1;
-        }
-        0
+        let in_vain = logged.status == Some(412) && !logged.faulted;
+        sends.in_vain += u32::from(in_vain);
+        sends.excused += u32::from(!in_vain && (logged.faulted || !taken));
+        in_vain
     }
 
     fn staged(&mut self, logged: &Logged) {
@@ -122,6 +149,18 @@ impl Ledger {
                 if taken && !logged.faulted && !self.parts.insert(logged.path.clone()) {
                     self.findings.push(format!("part {} was sent again", logged.path));
                 }
+            }
+            "MOVE" if matches!(logged.status, Some(201 | 204)) => {
+                let to = logged.header("destination").and_then(|to| to.split_once("/till/")).map(|(_, path)| path.to_owned());
+                let path = to.expect("an assembly has its destination");
+                self.tell(&path, format!("{}assembled", if logged.faulted { "!" } else { "" }));
+                let sends = self.objects.entry(path.clone()).or_default();
+                sends.sent += 1;
+                sends.excused += u32::from(logged.faulted);
+                if sends.stored && !logged.faulted {
+                    self.findings.push(format!("{path} was put together again: {}", self.history(&path)));
+                }
+                self.objects.entry(path).or_default().stored = true;
             }
             // The server has lost parts: which ones it does not say.
             _ if logged.faulted => self.parts.clear(),
@@ -134,23 +173,20 @@ impl Ledger {
 
     pub(super) fn assert_nothing_sent_without_need(&self) {
         assert!(self.findings.is_empty(), "{}", self.findings.join("\n"));
-        let more: Vec<_> =
-            self.objects.iter().filter(|(_, sends)| sends.sent > 1 + sends.excused + self.broken_pushes()).collect();
-        assert!(more.is_empty(), "sent more often than faults explain: {more:?}");
-    }
-
-    /// What met an object that a broken push had left was counted push by push.
-    fn broken_pushes(&self) -> u32 {
-        self.refused
+        for (path, sends) in &self.objects {
+            let Sends { sent, excused, in_vain, .. } = sends;
+            let story = || self.history(path);
+            assert!(*sent <= 1 + excused + in_vain, "{path} was sent {sent} times, and faults explain {excused}: {}", story());
+        }
     }
 }
 
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { puts, refused, put_parts, faulted, deleted, .. } = self;
+        let Self { puts, refused, put_parts, faulted, deleted, bytes, .. } = self;
         write!(
             f,
-            "{} objects, {puts} PUTs and {put_parts} of parts, {refused} of what was there, {deleted} deletions, {faulted} requests with a fault",
+            "{} objects, {puts} PUTs and {put_parts} of parts with {bytes} bytes, {refused} of what was there, {deleted} deletions, {faulted} requests with a fault",
             self.objects.len()
         )
     }
