@@ -65,7 +65,15 @@ async fn pushes(storage: &str, options: Options) {
         ("a night, 12 tables", Some(tables(&|at| if at < NIGHT { 40 } else { 20 })), nightly),
         (
             "15 minutes, 6 tables",
-            Some(tables(&|at| if at < SYNC { 60 } else if at < NIGHT { 40 } else { 20 })),
+            Some(tables(&|at| {
+                if at < SYNC {
+                    60
+                } else if at < NIGHT {
+                    40
+                } else {
+                    20
+                }
+            })),
             plain,
         ),
         ("unchanged again", None, plain),

@@ -110,9 +110,7 @@ fn measure_server(server: &str, url: &Url, hashes: bool, files: &[PathBuf], scra
         }
     }
 
-    let speed = |took: &[Took]| {
-        (FILES * BYTES) as f64 / 1e6 / median(took.iter().map(|took| took.wall).collect())
-    };
+    let speed = |took: &[Took]| (FILES * BYTES) as f64 / 1e6 / median(took.iter().map(|took| took.wall).collect());
     println!("\n### {server}\n\n| uploader | MB/s | rounds | its CPU s |\n|---|---|---|---|");
     for (who, took) in all.iter().zip(&took) {
         let rounds: Vec<String> = took.iter().map(|took| format!("{:.0}", speed(&[*took]))).collect();
@@ -140,7 +138,10 @@ fn measure_server(server: &str, url: &Url, hashes: bool, files: &[PathBuf], scra
 
 /// Runs curl as the user, quietly.
 fn curl(arguments: &[&str]) {
-    let status = Command::new("curl").args(["-sS", "-f", "-o", "/dev/null", "-u", &format!("{USER}:{PASSWORD}")]).args(arguments).status();
+    let status = Command::new("curl")
+        .args(["-sS", "-f", "-o", "/dev/null", "-u", &format!("{USER}:{PASSWORD}")])
+        .args(arguments)
+        .status();
     assert!(status.unwrap().success(), "curl {arguments:?}");
 }
 
@@ -194,7 +195,8 @@ impl Job {
 
     fn rclone_arguments(&self, n: usize, folder: &str) -> Vec<String> {
         let obscured = Command::new("rclone").args(["obscure", PASSWORD]).output().unwrap();
-        let mut arguments: Vec<String> = ["copy", "--config", "/dev/null", "--include", "*.parquet"].map(str::to_owned).into();
+        let mut arguments: Vec<String> =
+            ["copy", "--config", "/dev/null", "--include", "*.parquet"].map(str::to_owned).into();
         arguments.extend(["--transfers".to_owned(), n.to_string(), "--webdav-vendor".into(), "other".into()]);
         arguments.extend(["--webdav-url".to_owned(), self.url.to_string(), "--webdav-user".into(), USER.into()]);
         arguments.extend(["--webdav-pass".to_owned(), String::from_utf8(obscured.stdout).unwrap().trim().to_owned()]);

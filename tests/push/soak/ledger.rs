@@ -77,7 +77,6 @@ impl Ledger {
         for logged in &log {
             assert!(!logged.lacks_length(), "{}", logged.short());
             self.faulted += u32::from(logged.faulted);
-            self.bytes += if logged.method == "PUT" { logged.received } else { 0 };
             if logged.is_staging() {
                 self.staged(logged);
                 continue;
@@ -124,6 +123,7 @@ impl Ledger {
     /// An upload of a whole object. Returns whether it was sent in vain: the name was taken.
     fn put(&mut self, path: &str, logged: &Logged) -> bool {
         self.puts += 1;
+        self.bytes += logged.received;
         let sends = self.objects.entry(path.to_owned()).or_default();
         sends.sent += 1;
         let taken = matches!(logged.status, Some(201 | 204));
@@ -142,17 +142,21 @@ impl Ledger {
     }
 
     fn staged(&mut self, logged: &Logged) {
+        let path = logged.header("destination").and_then(|to| to.split_once("/till/")).map_or("", |(_, path)| path);
+        if path.ends_with(".tmp") {
+            return;
+        }
         match logged.method.as_str() {
             "PUT" => {
                 self.put_parts += 1;
+                self.bytes += logged.received;
                 let taken = logged.status.is_some_and(|status| status < 300);
                 if taken && !logged.faulted && !self.parts.insert(logged.path.clone()) {
                     self.findings.push(format!("part {} was sent again", logged.path));
                 }
             }
             "MOVE" if matches!(logged.status, Some(201 | 204)) => {
-                let to = logged.header("destination").and_then(|to| to.split_once("/till/")).map(|(_, path)| path.to_owned());
-                let path = to.expect("an assembly has its destination");
+                let path = path.to_owned();
                 self.tell(&path, format!("{}assembled", if logged.faulted { "!" } else { "" }));
                 let sends = self.objects.entry(path.clone()).or_default();
                 sends.sent += 1;
@@ -176,7 +180,11 @@ impl Ledger {
         for (path, sends) in &self.objects {
             let Sends { sent, excused, in_vain, .. } = sends;
             let story = || self.history(path);
-            assert!(*sent <= 1 + excused + in_vain, "{path} was sent {sent} times, and faults explain {excused}: {}", story());
+            assert!(
+                *sent <= 1 + excused + in_vain,
+                "{path} was sent {sent} times, and faults explain {excused}: {}",
+                story()
+            );
         }
     }
 }

@@ -216,7 +216,11 @@ impl Side {
         let temporary = strange.iter().filter(|name| name.ends_with(".tmp")).count();
         assert_eq!(temporary, strange.len(), "{}: {strange:?}", self.name);
         let bytes: usize = ours.values().map(Vec::len).sum();
-        eprintln!("  {}: {bytes} bytes are there; {temporary} temporary files and {} staging folders are left", self.name, self.double.staged().len());
+        eprintln!(
+            "  {}: {bytes} bytes are there; {temporary} temporary files and {} staging folders are left",
+            self.name,
+            self.double.staged().len()
+        );
     }
 
     async fn check(&self, archive: &std::sync::Arc<Archive>, repair: bool) -> RemoteCheckOutcome {
