@@ -151,6 +151,9 @@ impl Ledger {
                 self.put_parts += 1;
                 self.bytes += logged.received;
                 let taken = logged.status.is_some_and(|status| status < 300);
+                if taken && logged.faulted {
+                    self.doubtful.insert(path.to_owned());
+                }
                 if taken && !logged.faulted && !self.parts.insert(logged.path.clone()) {
                     self.findings.push(format!("part {} was sent again", logged.path));
                 }
