@@ -85,6 +85,15 @@ impl<'a> Push<'a> {
         (state.left.len() as u64, state.left.values().sum())
     }
 
+    /// Snapshots and records of the plan that are not known to be there.
+    pub(super) fn attempted(&self) -> Vec<String> {
+        let state = self.state();
+        let mut paths: Vec<String> =
+            state.left.keys().filter(|path| !path.starts_with(layout::TABLES)).cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
     /// Objects sent, and their bytes.
     pub(super) fn sent(&self) -> (u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
@@ -225,14 +234,12 @@ impl<'a> Push<'a> {
             Some(_) => self.remote.remove(&path, Trash::Keep).await?,
             None => {}
         }
-        let stored = match self.remote.put_new(&path, bytes.clone()).await {
-            // What a broken push has left there altered.
-            Err(error) if store::is_taken(&error) && is_named_by_content(&object.path) => {
-                self.remote.remove(&path, Trash::Keep).await?;
-                self.remote.put_new(&path, bytes).await
-            }
-            stored => stored,
-        };
+        let mut stored = self.remote.put_new(&path, bytes.clone()).await;
+        if stored.as_ref().is_err_and(store::is_taken) && folder.starts_with(layout::TABLES) {
+            // A chunk's name says what it has to be: what is there is broken, whoever left it.
+            self.remote.remove(&path, Trash::Keep).await?;
+            stored = self.remote.put_new(&path, bytes).await;
+        }
         let stored = stored.map_err(|error| match store::is_taken(&error) {
             true => mirror::something_else(self.remote, &object.path).caused_by(error),
             false => error,
@@ -262,11 +269,6 @@ impl<'a> Push<'a> {
         let (objects, bytes) = self.left();
         self.observer.event(Event::Left { objects, bytes });
     }
-}
-
-/// Whether an object's name says what its bytes have to be: anything else under that name is nobody's.
-fn is_named_by_content(path: &str) -> bool {
-    path.rsplit('/').next().and_then(layout::parse_chunk_file).is_some()
 }
 
 fn folder_of(path: &str) -> &str {
