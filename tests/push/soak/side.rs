@@ -12,7 +12,6 @@ use rand_chacha::ChaCha8Rng;
 use secrecy::SecretString;
 use tillvault::{
     archive::Archive,
-    error::{Error, Kind},
     observe::silent,
     ops::{
         check::{
@@ -188,31 +187,12 @@ impl Side {
         }
     }
 
-    /// A push may end by the remote's trouble, and never by a verdict about the archive; but for one: a snapshot that arrived altered,
-    /// and the push was broken before it could be taken away. It is not touched, and what the refusal says to do mends it.
-    pub(super) async fn assert_explained(&mut self, archive: &Arc<Archive>, error: &Error) {
-        if error.kind() == Kind::Store {
-            return;
-        }
-        let said = chain(error);
-        let altered = self.ledger.doubtful.iter().any(|path| path.starts_with("snapshots/") && said.contains(path));
-        assert!(error.kind() == Kind::Refused && altered, "{}: {said}", self.name);
-        self.double.heal();
-        self.check(archive, true).await;
-        self.ledger.account(self.double.take_log(), false);
-    }
-
     /// All faults are over: one push and one repair later nothing is missing, and nothing is anything else than here.
     pub(super) async fn heal(&mut self, archive: &Arc<Archive>) {
         self.double.heal();
         tokio::time::sleep(Duration::from_millis(50)).await;
         let options = PushOptions { verify: Some(Part::ALL), derived: true, ..PushOptions::default() };
-        let mut pushed = push(archive, &self.remote(), &options, &silent()).await;
-        if let Err(error) = &pushed {
-            self.pushed(false, false);
-            self.assert_explained(archive, error).await;
-            pushed = push(archive, &self.remote(), &options, &silent()).await;
-        }
+        let pushed = push(archive, &self.remote(), &options, &silent()).await;
         let pushed = pushed.unwrap_or_else(|error| panic!("{}: {}", self.name, chain(&error)));
         assert_eq!(pushed.backlog, 0);
         self.pushed(true, true);
