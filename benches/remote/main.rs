@@ -1,6 +1,6 @@
 //! What a remote costs: upload speed beside `curl -T` and `rclone copy` on the same servers, in turns, and the requests of pushes.
 //!
-//! `scripts/bench.sh remote`. Servers are apache2 with mod_dav, `rclone serve webdav` and the Nextcloud double, on loopback, on the cores
+//! `scripts/bench.sh remote`. Servers are apache2 with `mod_dav`, `rclone serve webdav` and the Nextcloud double, on loopback, on the cores
 //! that the clients use, too. Seconds depend on the machine; the ratios of one run count (DESIGN §9).
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints its tables and fails by panicking")]

@@ -58,7 +58,7 @@ async fn pushes(storage: &str, options: Options) {
     };
     let plain = PushOptions::default();
     let nightly = PushOptions { derived: true, ..plain };
-    let steps: [(&str, Option<Vec<(&str, i32)>>, PushOptions); 6] = [
+    let steps = [
         ("the first", Some(tables(&|_| 20)), nightly),
         ("unchanged, nightly", None, nightly),
         ("unchanged", None, plain),

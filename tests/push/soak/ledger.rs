@@ -72,9 +72,9 @@ impl Ledger {
     }
 
     /// Takes in the requests of one push.
-    pub(super) fn account(&mut self, log: Vec<Logged>, whole: bool) {
+    pub(super) fn account(&mut self, log: &[Logged], whole: bool) {
         let (mut met, mut in_vain, mut disturbed) = (0, Vec::new(), HashSet::new());
-        for logged in &log {
+        for logged in log {
             assert!(!logged.lacks_length(), "{}", logged.short());
             self.faulted += u32::from(logged.faulted);
             if logged.is_staging() {

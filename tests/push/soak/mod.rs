@@ -35,6 +35,7 @@ use side::Side;
 /// Pushes of a run of the suite.
 const PUSHES: u32 = 15;
 
+#[allow(clippy::disallowed_methods, reason = "a run by hand says how long it is to be")]
 fn asked<T: std::str::FromStr>(name: &str) -> Option<T> {
     let value = std::env::var(name).ok()?;
     Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))

@@ -156,7 +156,7 @@ impl Side {
 
     /// After a push. `verified`: it has looked for every chunk.
     pub(super) fn pushed(&mut self, whole: bool, verified: bool) {
-        self.ledger.account(self.double.take_log(), whole);
+        self.ledger.account(&self.double.take_log(), whole);
         if whole && verified {
             self.gone.clear();
         }
@@ -206,7 +206,7 @@ impl Side {
         }
         let found = self.check(archive, false).await;
         assert!(found.check.findings.is_empty(), "{}: {:?}", self.name, found.check.findings);
-        self.ledger.account(self.double.take_log(), true);
+        self.ledger.account(&self.double.take_log(), true);
         let ours = content(archive.root());
         for (name, bytes) in &ours {
             let theirs = self.double.content(&format!("till/{name}"));
