@@ -140,7 +140,7 @@ impl Remote {
     /// proven to be the same; the rest of a broken upload of this very object is replaced; anything else is left alone.
     ///
     /// # Errors
-    /// `Store` when the name is taken by something else ([`is_taken`]), when there is no room ([`is_full`]), or when the upload
+    /// `Store` when the name is taken by something else ([`is_taken`](super::is_taken)), when there is no room ([`is_full`](super::is_full)), or when the upload
     /// could not be finished or proven; `Credentials` when the server refuses to sign in.
     pub async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<Stored> {
         Ok(self.put_proven(path, bytes).await?.0)
