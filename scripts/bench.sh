@@ -8,6 +8,9 @@
 #                                           computed; the time it took for them is told apart, that of a SQL Server is not in it
 #   scripts/bench.sh archive [--quick]      bytes and objects per night and per sync of two simulated sites, for several ladders, beside
 #                                           restic, borg and whole-table Parquet; then speed and memory. About 10 minutes; --quick under one
+#   scripts/bench.sh remote [--requests]    uploads beside curl and rclone, on apache2 mod_dav, rclone serve webdav and a Nextcloud double;
+#                                           requests of pushes (--requests: only those)
+#   scripts/bench.sh soak [PUSHES] [SEED]   pushes with random faults to two Nextcloud doubles, 200 by default; not part of "everything"
 # Ratios within one run count; seconds depend on the machine and on what else runs. The archive's sizes are exact and repeatable.
 # Peers are installed where they are missing (restic, borg, FreeTDS and GNU time from Debian's packages; odbc2parquet and ConnectorX from
 # the package registries into .tools/bench); where that fails they are skipped, and it is said.
@@ -15,7 +18,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf 'bench: %s\n' "$*"; }
-usage() { sed -n '2,13s/^# \{0,1\}//p' scripts/bench.sh; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' scripts/bench.sh; }
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
@@ -67,21 +70,36 @@ archive() {
   bench archive "$@"
 }
 
+remote() {
+  want curl curl
+  want rclone rclone
+  want time time
+  [ -x /usr/sbin/apache2 ] || want_package apache2-bin
+  bench remote "$@"
+}
+
+soak() {
+  TILLVAULT_SOAK=${1:-200} TILLVAULT_SOAK_SEED=${2:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')} \
+    cargo test --locked --test push soak -- --nocapture
+}
+
 what=${1:-all}
 [ $# -eq 0 ] || shift
 case $what in
   -h | --help) usage; exit ;;
-  all | pipeline | till | archive) ;;
+  all | pipeline | till | archive | remote | soak) ;;
   *) usage >&2; exit 2 ;;
 esac
 case $what:$*  in
-  archive: | archive:--quick | all: | pipeline: | till:) ;;
-  pipeline:*[!0-9]* | till:*[!0-9]* | archive:* | all:*) usage >&2; exit 2 ;;
+  archive: | archive:--quick | remote: | remote:--requests | soak: | all: | pipeline: | till:) ;;
+  soak:*[!0-9\ ]*) usage >&2; exit 2 ;;
+  soak:*) ;;
+  pipeline:*[!0-9]* | till:*[!0-9]* | archive:* | remote:* | all:*) usage >&2; exit 2 ;;
 esac
 
 scripts/setup.sh
 export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 case $what in
-  all) pipeline; till; archive ;;
+  all) pipeline; till; archive; remote ;;
   *) "$what" "$@" ;;
 esac

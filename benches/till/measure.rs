@@ -65,7 +65,7 @@ pub(crate) fn run(program: &Path, arguments: &[String], folder: &Path) -> Result
 }
 
 /// CPU seconds of this process so far: user and system, in hundredths (`/proc/self/stat`, fields 14 and 15).
-fn own_cpu() -> f64 {
+pub(crate) fn own_cpu() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = |index: usize| after_name.split_whitespace().nth(index).and_then(|field| field.parse::<f64>().ok());

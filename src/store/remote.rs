@@ -151,10 +151,12 @@ impl Remote {
     /// # Errors
     /// As [`Remote::put_new`].
     pub async fn put_proven(&self, path: &Path, bytes: Bytes) -> Result<(Stored, Proof)> {
-        let expected = Expected::of(&bytes).await;
         let done = match &self.backend {
-            Backend::WebDav(store) => store.put_proven(path, bytes, &expected, self.read_back).await,
-            Backend::Other(_) => self.put_elsewhere(path, bytes, &expected).await,
+            Backend::WebDav(store) => store.put_proven(path, bytes, self.read_back).await,
+            Backend::Other(_) => {
+                let expected = Expected::of(&bytes).await;
+                self.put_elsewhere(path, bytes, &expected).await
+            }
         };
         done.map_err(|error| match error {
             Error::AlreadyExists { .. } => self.taken(path, error),

@@ -25,39 +25,20 @@ use crate::{
 };
 
 /// An archive and a Nextcloud.
-pub(crate) struct Cloud {
-    folder: tempfile::TempDir,
-    pub(crate) archive: std::sync::Arc<Archive>,
-    pub(crate) double: Double,
+struct Cloud {
+    _folder: tempfile::TempDir,
+    archive: std::sync::Arc<Archive>,
+    double: Double,
     remote: Remote,
 }
 
 impl Cloud {
-    pub(crate) async fn new() -> Self {
+    async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let archive = Archive::create(&folder.path().join("archive"), "Beach Bar").unwrap();
         let double = Double::local().await;
         let remote = remote(&double, folder.path());
-        Self { folder, archive: std::sync::Arc::new(archive), double, remote }
-    }
-
-    /// The remote as a new process opens it: nothing is known of it.
-    pub(crate) fn remote(&self) -> Remote {
-        remote(&self.double, self.folder.path())
-    }
-
-    /// Asserts that every snapshot that is there has all its chunks there.
-    pub(crate) fn assert_snapshots_complete(&self) {
-        let there = self.double.files();
-        for number in self.archive.snapshot_numbers().unwrap() {
-            let object = self.archive.snapshot_object(number).unwrap();
-            if there.get(&format!("till/{}", object.path)) != Some(&object.bytes) {
-                continue;
-            }
-            for chunk in self.archive.chunk_objects(&self.archive.snapshot(number).unwrap()) {
-                assert_eq!(there.get(&format!("till/{}", chunk.path)), Some(&chunk.bytes), "snapshot {number}");
-            }
-        }
+        Self { _folder: folder, archive: std::sync::Arc::new(archive), double, remote }
     }
 
     async fn push(&self, options: &PushOptions) -> PushOutcome {
@@ -67,7 +48,7 @@ impl Cloud {
         pushed
     }
 
-    pub(crate) fn assert_mirrored(&self) {
+    fn assert_mirrored(&self) {
         let there: BTreeMap<String, u64> = self.double.files();
         for name in files(self.archive.root()) {
             if name.starts_with("tables/") || name.starts_with("snapshots/") || name.starts_with("journal/") {

@@ -252,6 +252,20 @@ async fn a_remote_of_another_archive_is_refused_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_that_a_broken_push_has_left_altered_is_replaced() {
+    for more in [0, 5] {
+        let site = Site::new().await;
+        snapshot(&site.archive, &[("Orders", 600)]).await;
+        let chunk = site.archive.chunk_objects(&site.archive.snapshot(1).unwrap()).remove(0);
+        let there = site.mirror.join(&chunk.path);
+        std::fs::create_dir_all(there.parent().unwrap()).unwrap();
+        std::fs::write(&there, vec![7; usize::try_from(chunk.bytes).unwrap() + more]).unwrap();
+        site.push().await.unwrap();
+        site.assert_mirrored();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_snapshot_under_our_number_is_not_touched() {
     let site = Site::new().await;
     snapshot(&site.archive, &[("Orders", 600)]).await;

@@ -27,14 +27,21 @@ impl WebDav {
         &self,
         path: &Path,
         bytes: Bytes,
-        expected: &Expected,
         policy: ReadBack,
     ) -> object_store::Result<(Stored, Proof)> {
         self.ready().await.map_err(|problem| problem.into_store_error(path))?;
-        let payload = PutPayload::from(bytes);
+        let payload = PutPayload::from(bytes.clone());
+        // What it should be is needed once it is sent: one core hashes while the other sends.
+        let first = self.put_create(path, payload.clone(), true);
+        let (expected, sent) = futures::join!(Expected::of(&bytes), first);
+        let (mut first, expected) = (Some(sent), &expected);
         let (mut corrupted, mut cleared) = (0, false);
         loop {
-            let sent = match self.put_create(path, payload.clone(), true).await {
+            let sent = match first.take() {
+                Some(sent) => sent,
+                None => self.put_create(path, payload.clone(), true).await,
+            };
+            let sent = match sent {
                 Ok(sent) => sent,
                 Err(error @ Error::AlreadyExists { .. }) => {
                     match self.existing(path, &payload, expected, policy).await? {
