@@ -58,7 +58,7 @@ fn first_run_unchanged_run_and_a_day_later() {
     let pushed = site.json(&["push"]);
     assert_eq!(pushed["uploaded"].as_u64().unwrap(), taken["chunks_new"].as_u64().unwrap() + 1, "{pushed}");
     // This server computes no hashes: each object is read back. Derived files come on top.
-    assert!(pushed["requests"].as_u64().unwrap() <= 2 * pushed["uploaded"].as_u64().unwrap() + 10, "{pushed}");
+    assert!(pushed["requests"].as_u64().unwrap() <= 3 * pushed["uploaded"].as_u64().unwrap() + 10, "{pushed}");
 }
 
 #[test]
@@ -396,13 +396,13 @@ fn replica_dump(site: &Site, config: &Path) -> String {
     let config = tillvault::config::Config::load(Some(config)).unwrap();
     site.runtime.block_on(async {
         let replica = tillvault::replica::Replica::open(&config.replica, &config.data, "SambaPOS5").await.unwrap();
-        // The tables that hold what was sold; the others say when they were loaded.
+        // The tables that hold what was sold, without numbers that a rebuild gives anew.
         let sql = "SELECT table_name FROM information_schema.columns WHERE table_schema = 'sambapos' \
                    AND column_name = 'synced_at' AND table_name IN (SELECT tablename FROM pg_tables) ORDER BY 1";
         let mut dump = String::new();
         for row in replica.client().query(sql, &[]).await.unwrap() {
             let table: String = row.get(0);
-            let sql = format!("SELECT (to_jsonb(t) - 'id' - 'synced_at')::text FROM sambapos.\"{table}\" t ORDER BY 1");
+            let sql = format!("SELECT (to_jsonb(t) - 'id' - 'synced_at' - 'ticket_id' - 'first_archive_id' - 'last_archive_id')::text FROM sambapos.\"{table}\" t ORDER BY 1");
             let rows = replica.client().query(&sql, &[]).await.unwrap();
             dump.push_str(&format!("{table}: {}\n", rows.len()));
             dump.extend(rows.iter().map(|row| row.get::<_, String>(0) + "\n"));
@@ -413,7 +413,7 @@ fn replica_dump(site: &Site, config: &Path) -> String {
 
 #[test]
 fn a_new_machine_has_archive_and_replica_from_the_remote_alone() {
-    let site = Site::with_days(2);
+    let site = Site::with_days(1);
     site.json(&["sync", "--push"]);
     site.till.trade().trade_day().unwrap();
     let synced = site.json(&["sync", "--push"]);
@@ -439,7 +439,7 @@ fn a_new_machine_has_archive_and_replica_from_the_remote_alone() {
     let again = with(&["pull"]);
     assert_eq!((&again["fetched"], &again["left"]), (&0.into(), &serde_json::json!([])));
     assert_eq!(with(&["load", "--rebuild"])["snapshots"], 3);
-    site.json(&["load", "--rebuild"]);
+    // What was loaded night by night here is what the rebuild gives there.
     let (old, new) = (replica_dump(&site, &site.path("tillvault.toml")), replica_dump(&site, &settings));
     assert!(old.lines().count() > 100);
     assert_eq!(old, new);
@@ -503,4 +503,42 @@ fn a_push_to_two_remotes_tells_of_each() {
     site.run(&["push", "--limit-upload", "fast"]).failed(2, &["no rate"]);
     let dry = site.json(&["push", "--remote", "cloud", "--dry-run"]);
     assert_eq!(dry["objects"], serde_json::json!([]));
+}
+
+#[test]
+fn the_limit_of_a_push_may_change_while_it_runs() {
+    let site = Site::with_days(1);
+    site.json(&["snapshot"]);
+    let bytes = site.json(&["push", "--dry-run"])["backlog_bytes"].as_u64().unwrap();
+    let settings = fs::read_to_string(site.path("tillvault.toml")).unwrap();
+    let limited = |rate: u64| {
+        let line = format!("password_file = 'cloud.password'\nrate_limit_bytes_per_second = {rate}\n");
+        fs::write(site.path("tillvault.toml"), settings.replace("password_file = 'cloud.password'\n", &line)).unwrap();
+    };
+    // At this rate it would take five minutes.
+    limited(bytes / 300);
+    let started = std::time::Instant::now();
+    let mut push = site.start(&["push"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(push.try_wait().unwrap().is_none(), "it went faster than it may");
+    limited(0);
+    assert!(push.wait().unwrap().success());
+    assert!(started.elapsed() < std::time::Duration::from_secs(60), "{:?}", started.elapsed());
+    assert_eq!(site.json(&["push"])["uploaded"], 0);
+}
+
+#[test]
+fn a_quarter_of_an_hour_of_trade_is_few_objects() {
+    let site = Site::new(tillvault::demo::TillOptions { days: 1, tickets_per_day: 120, ..support::options() });
+    site.till.trade().open_day(0.5).unwrap();
+    site.json(&["sync", "--push"]);
+    let uploads: Vec<u64> = [0.52, 0.54, 0.56]
+        .into_iter()
+        .map(|until| {
+            site.till.trade().open_day(until).unwrap();
+            site.json(&["sync", "--push"])["push"][0]["uploaded"].as_u64().unwrap()
+        })
+        .collect();
+    // One of them is the snapshot; each costs one request on Nextcloud, and the lists three.
+    assert!(uploads.iter().all(|count| *count <= 7), "{uploads:?}");
 }

@@ -26,6 +26,9 @@ pub struct Pushed {
     /// BLAKE3 of the newest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
+    /// Files whose upload was begun and is not known to have ended: what lies there under their names may be what is left of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempted: Vec<String>,
     /// BLAKE3 of the derived files that were there, by path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub derived: BTreeMap<String, String>,
@@ -46,12 +49,21 @@ impl Archive {
     /// # Errors
     /// `Store` when it cannot be written.
     pub async fn note_pushed(&self, remote: &str, snapshots: &[u64]) -> Result<()> {
+        self.note_pushed_but(remote, snapshots, Vec::new()).await
+    }
+
+    /// The same when the upload of the files in `attempted` is not known to have ended.
+    ///
+    /// # Errors
+    /// As [`Archive::note_pushed`].
+    pub async fn note_pushed_but(&self, remote: &str, snapshots: &[u64], attempted: Vec<String>) -> Result<()> {
         let mut snapshots = snapshots.to_vec();
         snapshots.sort_unstable();
         snapshots.dedup();
         let newest = snapshots.last().and_then(|newest| self.snapshot_hash(*newest).ok());
         let derived = self.mirrored(remote);
-        self.write_note(&Pushed { remote: remote.to_owned(), at: Timestamp::now(), snapshots, newest, derived }).await
+        let note = Pushed { remote: remote.to_owned(), at: Timestamp::now(), snapshots, newest, attempted, derived };
+        self.write_note(&note).await
     }
 
     /// BLAKE3 of the derived files that a remote was last known to have, by path.
@@ -66,11 +78,15 @@ impl Archive {
     /// `Store` when it cannot be written.
     pub async fn note_mirrored(&self, remote: &str, derived: &BTreeMap<String, String>) -> Result<()> {
         let known = self.pushed().into_iter().find(|note| note.remote == remote);
-        let (at, snapshots, newest) = match known {
-            Some(note) => (note.at, note.snapshots, note.newest),
-            None => (Timestamp::now(), Vec::new(), None),
+        let new = || Pushed {
+            remote: remote.to_owned(),
+            at: Timestamp::now(),
+            snapshots: Vec::new(),
+            newest: None,
+            attempted: Vec::new(),
+            derived: BTreeMap::new(),
         };
-        self.write_note(&Pushed { remote: remote.to_owned(), at, snapshots, newest, derived: derived.clone() }).await
+        self.write_note(&Pushed { derived: derived.clone(), ..known.unwrap_or_else(new) }).await
     }
 
     async fn write_note(&self, note: &Pushed) -> Result<()> {

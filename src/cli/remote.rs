@@ -88,7 +88,7 @@ struct AddArgs {
     /// User; for Nextcloud instead of the browser
     #[arg(long = "user", value_name = "USER", help_heading = "Nextcloud and WebDAV")]
     username: Option<String>,
-    /// File that holds the password alone; else the variable TILLVAULT_REMOTE_<NAME>_PASSWORD
+    /// File that holds the password alone; else the variable TILLVAULT_REMOTE_…_PASSWORD
     #[arg(long, value_name = "FILE", requires = "username", help_heading = "Nextcloud and WebDAV")]
     password_file: Option<PathBuf>,
     /// Nextcloud: print the address to sign in at, and open no browser
@@ -103,7 +103,7 @@ struct AddArgs {
     /// Id of the access key
     #[arg(long, value_name = "ID", help_heading = "S3")]
     access_key_id: Option<String>,
-    /// File that holds the secret access key alone; else the variable TILLVAULT_REMOTE_<NAME>_SECRET_ACCESS_KEY
+    /// File that holds the secret access key alone; else the variable TILLVAULT_REMOTE_…_SECRET_ACCESS_KEY
     #[arg(long, value_name = "FILE", help_heading = "S3")]
     secret_file: Option<PathBuf>,
     /// The bucket stands in the host name instead of the path

@@ -106,8 +106,8 @@ fn list(listing: &Listing, remotes: bool) -> Option<String> {
 fn backlog(backlog: &[Backlog]) -> String {
     let line = |one: &Backlog| {
         let count = counted(one.snapshots.len() as u64, "snapshot");
-        let since = one.pushed_at.map_or("never pushed to".into(), |at| format!("last pushed to {at:.0}"));
-        format!("{} lacks {count} ({since}): `tillvault push`\n", one.remote)
+        let never = if one.pushed_at.is_none() { ", it was never pushed to" } else { "" };
+        format!("{} lacks {count}{never}: `tillvault push`\n", one.remote)
     };
     backlog.iter().map(line).collect()
 }

@@ -53,7 +53,7 @@ impl SettingsText {
     /// `Config` when there is none, it cannot be read, or it is not TOML.
     pub fn load(explicit: Option<&Path>) -> Result<Self> {
         let path = locate(explicit)?;
-        let text = fs::read_to_string(&path).or_fail(Kind::Config, || format!("cannot read {}", path.display()))?;
+        let text = super::text_of(&path)?;
         let table = parsed(&text, &path)?;
         Ok(Self { path, text, table })
     }

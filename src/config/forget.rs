@@ -112,6 +112,9 @@ mod tests {
         assert!(config.forget.enabled);
         assert_eq!(config.forget.keep.to_string(), "keep tag nightly, within 2d, hourly 168, daily all");
         assert_eq!(config.prune.grace, SignedDuration::from_hours(24));
+        assert!(config.forget.wait_for_remotes && config.prune.remotes);
+        let config = parse("[forget]\nwait_for_remotes = false\n[prune]\nremotes = false").unwrap();
+        assert!(!config.forget.wait_for_remotes && !config.prune.remotes);
         let config = parse(
             "[forget]\nenabled = false\nkeep_tags = ['gold']\nkeep_within = '0'\nkeep_hourly = 0\nkeep_yearly = 'all'\n\
              [prune]\ngrace = '3d'",

@@ -1,7 +1,7 @@
 //! Settings: `tillvault.toml`, overridden by `TILLVAULT_…` environment variables.
 //!
 //! Promises: an unknown key is an error that names it; a secret comes from the environment or from a file that the settings
-//! name, is held as [`SecretString`] and never printed; relative paths are relative to the settings file's folder.
+//! name, is held as [`SecretString`](secrecy::SecretString) and never printed; relative paths are relative to the settings file's folder.
 //! This is the only module that reads the environment.
 
 pub mod edit;

@@ -6,6 +6,7 @@
 //!
 //! Never: an existing object overwritten by a PUT, a credential in a message.
 
+mod causes;
 pub mod certificate;
 pub mod count;
 pub mod fault;
@@ -22,7 +23,8 @@ pub mod webdav;
 
 use object_store::path::Path;
 
-pub use remote::{Remote, is_about_one_object, is_full, is_taken, open_remote, open_remote_hasty};
+pub use causes::{is_about_one_object, is_full, is_taken};
+pub use remote::{Remote, open_remote, open_remote_hasty};
 
 use crate::error::{Error, Kind, Result};
 

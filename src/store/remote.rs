@@ -13,6 +13,7 @@ use bytes::Bytes;
 use object_store::{Error, ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
+    causes::Taken,
     count::{Counted, Requests},
     failure, folder,
     profile::{Profile, ServerKind},
@@ -20,7 +21,7 @@ use super::{
     s3,
     throttle::Throttle,
     upload::{self, Stored},
-    webdav::{self, Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
+    webdav::{Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
 };
 use crate::{
     config::{RemoteConfig, RemoteKind},
@@ -139,7 +140,7 @@ impl Remote {
     /// proven to be the same; the rest of a broken upload of this very object is replaced; anything else is left alone.
     ///
     /// # Errors
-    /// `Store` when the name is taken by something else ([`is_taken`]), when there is no room ([`is_full`]), or when the upload
+    /// `Store` when the name is taken by something else ([`is_taken`](super::is_taken)), when there is no room ([`is_full`](super::is_full)), or when the upload
     /// could not be finished or proven; `Credentials` when the server refuses to sign in.
     pub async fn put_new(&self, path: &Path, bytes: Bytes) -> Result<Stored> {
         Ok(self.put_proven(path, bytes).await?.0)
@@ -167,17 +168,27 @@ impl Remote {
         bytes: Bytes,
         expected: &Expected,
     ) -> object_store::Result<(Stored, Proof)> {
-        self.throttle.wait(expected.bytes).await;
-        let stored = upload::put_new(self.store.as_ref(), path, bytes).await?;
-        if stored == Stored::Uploaded && self.profile().received_hash {
-            return Ok((stored, Proof::Received));
-        }
-        match self.proof_of(path, expected).await? {
-            Ok(proof) => Ok((stored, proof)),
-            Err(why) if stored == Stored::Present => {
-                Err(Error::AlreadyExists { path: path.to_string(), source: why.into() })
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            self.throttle.wait(expected.bytes).await;
+            let stored = upload::put_new(self.store.as_ref(), path, bytes.clone()).await?;
+            if stored == Stored::Uploaded && self.profile().received_hash {
+                return Ok((stored, Proof::Received));
             }
-            Err(why) => Err(Error::Generic { store: "remote", source: why.into() }),
+            match self.proof_of(path, expected).await? {
+                Ok(proof) => return Ok((stored, proof)),
+                Err(why) if stored == Stored::Present => {
+                    return Err(Error::AlreadyExists { path: path.to_string(), source: why.into() });
+                }
+                Err(why) => {
+                    // The name was free, so this is ours; what is not what it should be must not stay.
+                    self.store.delete(path).await?;
+                    if tried >= upload::CORRUPTIONS {
+                        return Err(Error::Generic { store: "remote", source: why.into() });
+                    }
+                }
+            }
         }
     }
 
@@ -278,46 +289,6 @@ fn damaged(message: String) -> Failure {
     Failure::new(Kind::Damage, message)
 }
 
-/// The cause of a [`Remote::put_new`] that met another object under the name.
-#[derive(Debug, thiserror::Error)]
-#[error("nothing on the remote was changed")]
-struct Taken(#[source] Error);
-
-/// Whether a [`Remote::put_new`] failed because the name is taken by something else.
-#[must_use]
-pub fn is_taken(error: &Failure) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.is::<Taken>())
-}
-
-/// Whether something failed because the remote has no room left.
-#[must_use]
-pub fn is_full(error: &Failure) -> bool {
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if inner.downcast_ref::<webdav::Problem>().is_some_and(|problem| problem.code() == webdav::Code::Full) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
-}
-
-/// Whether a failure may be that of one object alone, so that others are worth trying: it is locked, too large, refused or broken off.
-#[must_use]
-pub fn is_about_one_object(error: &Failure) -> bool {
-    use webdav::Code as C;
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if let Some(problem) = inner.downcast_ref::<webdav::Problem>() {
-            let codes =
-                [C::Locked, C::TooLarge, C::Server, C::Broken, C::TimedOut, C::Mismatch, C::Conflict, C::Unexpected];
-            return codes.contains(&problem.code());
-        }
-        cause = inner.source();
-    }
-    false
-}
-
 /// Opens a remote. Nothing is sent yet. `cache` is the folder of the remotes' local state: what they can do, and which uploads in
 /// parts are under way. It may be deleted at any time.
 ///
@@ -366,9 +337,17 @@ fn open_with(config: &RemoteConfig, cache: &FilePath, patience: Patience) -> Res
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_trait::async_trait;
+    use futures::stream::BoxStream;
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+        PutPayload, PutResult, memory::InMemory,
+    };
 
     use super::*;
+    use crate::store::is_taken;
 
     #[tokio::test]
     async fn an_object_of_the_same_length_is_no_proof() {
@@ -388,5 +367,73 @@ mod tests {
         remote.remove(&path, Trash::Keep).await.unwrap();
         remote.remove(&path, Trash::Skip).await.unwrap();
         assert_eq!(remote.prove(&path, &expected).await.unwrap_err().kind(), Kind::Damage);
+    }
+
+    /// A store that alters the next uploads.
+    #[derive(Debug)]
+    struct Altering(Arc<dyn ObjectStore>, AtomicU32);
+
+    impl std::fmt::Display for Altering {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Altering")
+        }
+    }
+
+    #[async_trait]
+    impl ObjectStore for Altering {
+        async fn put_opts(
+            &self,
+            location: &Path,
+            payload: PutPayload,
+            opts: PutOptions,
+        ) -> object_store::Result<PutResult> {
+            let left = self.1.load(Ordering::Relaxed);
+            self.1.store(left.saturating_sub(1), Ordering::Relaxed);
+            let altered = if left == 0 { payload } else { vec![b'?'; payload.content_length()].into() };
+            self.0.put_opts(location, altered, opts).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            location: &Path,
+            opts: PutMultipartOptions,
+        ) -> object_store::Result<Box<dyn MultipartUpload>> {
+            self.0.put_multipart_opts(location, opts).await
+        }
+
+        async fn get_opts(&self, location: &Path, options: GetOptions) -> object_store::Result<GetResult> {
+            self.0.get_opts(location, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            locations: BoxStream<'static, object_store::Result<Path>>,
+        ) -> BoxStream<'static, object_store::Result<Path>> {
+            self.0.delete_stream(locations)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+            self.0.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
+            self.0.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> object_store::Result<()> {
+            self.0.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_arrives_altered_does_not_stay() {
+        for (times, goes_well) in [(1, true), (2, false)] {
+            let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let altering = Altering(Arc::clone(&memory), AtomicU32::new(times));
+            let remote = Remote::over("mirror", Arc::new(altering), ServerKind::Memory);
+            let path = Path::from("tables/T/chunk.parquet");
+            assert_eq!(remote.put_new(&path, "abcdef".into()).await.is_ok(), goes_well);
+            assert_eq!(memory.head(&path).await.is_ok(), goes_well, "nothing wrong is left");
+        }
     }
 }

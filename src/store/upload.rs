@@ -8,12 +8,15 @@ use object_store::{
     Error, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, Result, path::Path,
 };
 
+/// How often an object may arrive altered before its upload is given up.
+pub(super) const CORRUPTIONS: u32 = 2;
+
 /// How an object came to be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// It was sent.
     Uploaded,
-    /// An object of that name and length was there already.
+    /// It was there already: an object of that name and length, and for proven uploads of that content.
     Present,
 }
 

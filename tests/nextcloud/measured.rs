@@ -9,7 +9,16 @@ use url::Url;
 
 use super::double::{Action, Double, Event, Fault, Options, Storage};
 
+thread_local! {
+    static CLIENT: reqwest::Client = new_client();
+}
+
+/// One for each test: making one takes its time.
 fn client() -> reqwest::Client {
+    CLIENT.with(Clone::clone)
+}
+
+fn new_client() -> reqwest::Client {
     // An error means that it is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder().tls_certs_only([]).no_proxy();
@@ -68,7 +77,9 @@ async fn cut_put(server: &Double, path: &str, length: Option<usize>, body: &str)
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await;
     // The work goes on without the client.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    while server.log().last().unwrap().status.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     answer
 }
 
@@ -205,13 +216,15 @@ async fn the_assembly_goes_on_behind_a_proxy_that_gave_up() {
     let staged = |name: &str| at(&server, &format!("remote.php/dav/uploads/kitchen/id/{name}"));
     ask(&server, "MKCOL", staged(""), &to, "").await;
     ask(&server, "PUT", staged("1"), &to, "abc").await;
-    let (works, gives_up) = (Duration::from_millis(300), Duration::from_millis(20));
+    let (works, gives_up) = (Duration::from_millis(1500), Duration::from_millis(20));
     server.inject(Fault::next("MOVE", Action::Proxy { works, gives_up }));
     assert_eq!(ask(&server, "MOVE", staged(".file"), &to, "").await.status(), 504);
     assert_eq!(ask(&server, "MOVE", staged(".file"), &to, "").await.status(), 423);
     assert_eq!(ask(&server, "PROPFIND", target.clone(), &[("depth", "0")], "").await.status(), 404);
     assert_eq!(ask(&server, "PROPFIND", staged(""), &[("depth", "0")], "").await.status(), 207);
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    while server.content("big").is_none() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(server.content("big").unwrap(), "abc");
     assert_eq!(ask(&server, "PROPFIND", staged(""), &[("depth", "0")], "").await.status(), 404);
 }
@@ -220,12 +233,12 @@ async fn the_assembly_goes_on_behind_a_proxy_that_gave_up() {
 async fn locks_quota_maintenance_and_a_disabled_account_speak_nextclouds_words() {
     let server = Double::local().await;
     server.store("a", "old");
-    server.lock("a", Duration::from_millis(80));
+    server.lock("a", Duration::from_secs(600));
     let answer = file(&server, "PUT", "a", &[], "x").await;
     assert_eq!(answer.status(), 423);
     assert!(answer.text().await.unwrap().contains("FileLocked"));
     assert_eq!(file(&server, "GET", "a", &[], "").await.status(), 423);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.unlock("a");
     assert_eq!(file(&server, "PUT", "a", &[], "x").await.status(), 204);
 
     server.set_quota(Some(5));
@@ -284,6 +297,24 @@ async fn eleven_wrong_passwords_lock_everybody_out() {
     let text = text.send().await.unwrap().text().await.unwrap();
     assert!(text.contains("\"delay\":2200"), "{text}");
     assert!(server.log().iter().all(|entry| !entry.authorised));
+}
+
+#[tokio::test]
+async fn each_wrong_password_makes_the_next_sign_in_slower() {
+    let server = Double::start(Options { login_delay: Duration::from_millis(20), ..Options::default() }).await;
+    let timed = |password: &'static str| {
+        let server = &server;
+        async move {
+            let started = std::time::Instant::now();
+            let answer = client().get(server.url().join("none").unwrap()).basic_auth("kitchen", Some(password)).send();
+            (answer.await.unwrap().status().as_u16(), started.elapsed())
+        }
+    };
+    for _ in 0..4 {
+        assert_eq!(timed("wrong").await.0, 401);
+    }
+    let (status, waited) = timed("app-password").await;
+    assert!(status == 404 && waited >= Duration::from_millis(320), "also the right one: {waited:?}");
 }
 
 #[tokio::test]

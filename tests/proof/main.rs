@@ -76,7 +76,7 @@ fn keeping(folder: &FilePath) -> Tuning {
 }
 
 fn some(length: usize) -> Bytes {
-    (0..length).map(|n| (n * 7 % 251) as u8).collect::<Vec<u8>>().into()
+    (0..length).map(|n| u8::try_from(n * 7 % 251).unwrap()).collect::<Vec<u8>>().into()
 }
 
 /// `PUT 201, PROPFIND 207, …`

@@ -104,6 +104,10 @@ async fn a_server_without_hashes_is_read_back_as_far_as_the_policy_goes() {
     assert_eq!(remote.put_proven(&other, some(900)).await.unwrap().1, Proof::Length);
     let snapshot = Path::from("snapshots/000001.json.zst");
     assert_eq!(remote.put_proven(&snapshot, some(900)).await.unwrap().1, Proof::ReadBack, "always read back");
+    // Reading that breaks off is tried again.
+    double.inject(Fault::next("GET", Action::CutAnswer(20)).on("*.zst"));
+    let snapshot = Path::from("snapshots/000003.json.zst");
+    assert_eq!(remote.put_proven(&snapshot, some(900)).await.unwrap().1, Proof::ReadBack);
     // A lie is found out by reading.
     double.inject(Fault::every("PUT", Action::CorruptStored).on("*.zst"));
     remote.put_new(&Path::from("snapshots/000002.json.zst"), some(900)).await.unwrap_err();
@@ -158,4 +162,13 @@ async fn what_is_removed_goes_to_the_trash_unless_told_otherwise() {
     remote.put_new(&Path::from("c"), some(9)).await.unwrap();
     double.inject(Fault::every("DELETE", Action::status(423)));
     assert!(remote.remove(&Path::from("c"), Trash::Keep).await.unwrap_err().is_temporary());
+}
+
+#[tokio::test]
+async fn an_answer_that_says_replaced_is_not_believed_and_remembered() {
+    let (double, remote) = ready(Options::default()).await;
+    double.inject(Fault::next("PUT", Action::status(204)).on("*.parquet"));
+    assert_eq!(remote.put_new(&chunk(), some(900)).await.unwrap(), Stored::Uploaded);
+    assert_eq!(double.content(&format!("till/{CHUNK}")).unwrap(), some(900));
+    assert!(!remote.profile().conditional_put, "from now on nothing is put under its own name");
 }

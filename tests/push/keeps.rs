@@ -217,7 +217,7 @@ async fn a_push_taken_up_again_lists_folders_instead_of_sending_chunks_twice() {
     let calls = Faults::none();
     let whole = pair.over(Arc::new(Faulty::new(Arc::new(object_store::memory::InMemory::new()), Arc::clone(&calls))));
     push(&pair.archive, &whole, &PushOptions::default(), &silent()).await.unwrap();
-    let dying = pair.over(Arc::new(Faulty::new(pair.store(), Faults::from_call(calls.calls() - 1))));
+    let dying = pair.over(Arc::new(Faulty::new(pair.store(), Faults::from_call(calls.calls() - 2))));
     push(&pair.archive, &dying, &PushOptions::default(), &silent()).await.unwrap_err();
     assert!(!pair.mirror.join("snapshots/000004.json.zst").exists());
     let remote = pair.remote();

@@ -25,7 +25,7 @@ use tillvault::{
     store::{
         Remote,
         profile::ServerKind,
-        webdav::{Retry, Timeouts, WebDav, WebDavSettings},
+        webdav::{Patience, Retry, Timeouts, Tuning, WebDav, WebDavSettings},
     },
 };
 
@@ -122,14 +122,17 @@ impl Site {
 
     /// The remote with pauses short enough for tests.
     pub(crate) fn remote(&self) -> Remote {
-        let store = WebDav::new(&WebDavSettings {
-            url: self.server.url().join("till").unwrap(),
-            username: "kitchen".into(),
-            password: SecretString::from("app-password"),
-            ca_file: None,
-            retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
-            timeouts: Timeouts::default(),
-        })
+        let store = WebDav::tuned(
+            &WebDavSettings {
+                url: self.server.url().join("till").unwrap(),
+                username: "kitchen".into(),
+                password: SecretString::from("app-password"),
+                ca_file: None,
+                retry: Retry { tries: 2, base: Duration::from_millis(2), cap: Duration::from_millis(5) },
+                timeouts: Timeouts::default(),
+            },
+            Tuning { state: Some(self._folder.path().join("state")), patience: Patience::NONE, ..Tuning::default() },
+        )
         .unwrap();
         Remote::webdav("nextcloud", store)
     }

@@ -40,6 +40,8 @@ async fn the_first_push_mirrors_everything_and_the_second_costs_two_requests() {
         .into_iter()
         .filter(|request| request.method == "PUT" && request.status == Some(201))
         .map(|request| request.path)
+        // What the server can do is found out first.
+        .filter(|path| !path.contains("probe"))
         .collect();
     assert!(puts[0].ends_with("/tillvault-archive.json"), "{puts:?}");
     assert!(puts.last().unwrap().ends_with("/snapshots/000002.json.zst"), "{puts:?}");
@@ -58,13 +60,13 @@ async fn one_more_snapshot_costs_a_request_per_new_chunk_and_three_besides_what_
     assert!(new > 0);
     let pushed = site.push().await.unwrap();
     // This server computes no hashes: each object is read back.
-    assert_eq!((pushed.uploaded, pushed.requests), (new + 1, 2 + 2 * (new + 1)));
+    assert_eq!((pushed.uploaded, pushed.requests), (new + 1, 2 + 3 * (new + 1)));
     site.assert_mirrored();
 
     // Nothing has changed at the till: only the snapshot goes up.
     assert_eq!(snapshot(&site.archive, &[("Orders", 9_050), ("Tickets", 720)]).await, 0);
     let pushed = site.push().await.unwrap();
-    assert_eq!((pushed.uploaded, pushed.requests), (1, 4));
+    assert_eq!((pushed.uploaded, pushed.requests), (1, 5));
     site.assert_mirrored();
 }
 

@@ -249,7 +249,7 @@ async fn sound(archive: &Archive, path: &str) -> Result<bytes::Bytes> {
     match (path.split('/').next(), number) {
         (Some(layout::SNAPSHOTS), Some(number)) => drop(archive.snapshot(number)?),
         (Some(layout::JOURNAL), Some(number)) => drop(archive.record(number)?),
-        (Some(layout::TABLES), _) | (Some(layout::HEADER_FILE), _) => {}
+        (Some(layout::TABLES | layout::HEADER_FILE), _) => {}
         _ => return Err(Error::new(Kind::Bug, format!("{path} is no file of an archive"))),
     }
     let bytes = match path.rsplit('/').next().and_then(layout::parse_chunk_file) {

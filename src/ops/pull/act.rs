@@ -48,6 +48,11 @@ pub(super) async fn act(
         bad.extend(run.chunks(&chunks, outcome).await?);
         run.place(one, &bad, outcome).await?;
     }
+    // What was read there just now need not be read again by the next push.
+    let known = archive.pushed().into_iter().find(|note| note.remote == remote.name);
+    let mut there = known.map(|note| note.snapshots).unwrap_or_default();
+    there.extend(&outcome.snapshots);
+    archive.note_pushed(&remote.name, &there).await?;
     // The index says of each file what that file says.
     archive.write_index(true).await?;
     archive.write_readme().await

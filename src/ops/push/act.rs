@@ -85,6 +85,15 @@ impl<'a> Push<'a> {
         (state.left.len() as u64, state.left.values().sum())
     }
 
+    /// Snapshots and records of the plan that are not known to be there.
+    pub(super) fn attempted(&self) -> Vec<String> {
+        let state = self.state();
+        let mut paths: Vec<String> =
+            state.left.keys().filter(|path| !path.starts_with(layout::TABLES)).cloned().collect();
+        paths.sort_unstable();
+        paths
+    }
+
     /// Objects sent, and their bytes.
     pub(super) fn sent(&self) -> (u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
@@ -225,7 +234,13 @@ impl<'a> Push<'a> {
             Some(_) => self.remote.remove(&path, Trash::Keep).await?,
             None => {}
         }
-        let stored = self.remote.put_new(&path, bytes).await.map_err(|error| match store::is_taken(&error) {
+        let mut stored = self.remote.put_new(&path, bytes.clone()).await;
+        if stored.as_ref().is_err_and(store::is_taken) && folder.starts_with(layout::TABLES) {
+            // A chunk's name says what it has to be: what is there is broken, whoever left it.
+            self.remote.remove(&path, Trash::Keep).await?;
+            stored = self.remote.put_new(&path, bytes).await;
+        }
+        let stored = stored.map_err(|error| match store::is_taken(&error) {
             true => mirror::something_else(self.remote, &object.path).caused_by(error),
             false => error,
         })?;

@@ -177,8 +177,11 @@ async fn push_into(
         outcome.objects = Some(plan.objects().map(ToUpload::from).collect());
     } else {
         let mut there = plan.present.clone();
+        if plan.count() > 0 {
+            note_pushed(archive, &plan.remote, &there, run.attempted(), observer).await;
+        }
         result = run.act(&plan, &mut there).await;
-        note_pushed(archive, &plan.remote, &there, observer).await;
+        note_pushed(archive, &plan.remote, &there, run.attempted(), observer).await;
     }
     (outcome.uploaded, outcome.bytes) = run.sent();
     (outcome.backlog, outcome.backlog_bytes) = run.left();
@@ -224,8 +227,14 @@ fn warn(plan: &PushPlan, observer: &SharedObserver) {
 }
 
 /// Leaves behind what the remote holds now, for listings. Not a reason for a push to fail.
-async fn note_pushed(archive: &Archive, remote: &str, there: &[u64], observer: &SharedObserver) {
-    if let Err(error) = archive.note_pushed(remote, there).await {
+async fn note_pushed(
+    archive: &Archive,
+    remote: &str,
+    there: &[u64],
+    attempted: Vec<String>,
+    observer: &SharedObserver,
+) {
+    if let Err(error) = archive.note_pushed_but(remote, there, attempted).await {
         let message = format!("which snapshots remote {remote} holds could not be noted: {error}");
         observer.event(Event::Warning { message });
     }

@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use futures::StreamExt as _;
 use serde::Serialize;
 
 use super::{PushOptions, verify};
@@ -114,18 +115,17 @@ pub async fn plan_push(archive: &Archive, remote: &Remote, options: &PushOptions
         return Err(mirror::whose_snapshots(remote));
     }
     let numbers = archive.snapshot_numbers()?;
-    let (present, lacking) = compare(archive, remote, &numbers, &there, layout::snapshot_path).await?;
     let note = archive.pushed().into_iter().find(|note| note.remote == remote.name);
-    if let Some(newest) = present.last() {
-        check_same(archive, remote, *newest, note.as_ref()).await?;
-    }
+    let mut eyes = Eyes { archive, remote, note: note.as_ref(), broken: HashMap::new() };
+    let (present, lacking) = eyes.compare(&numbers, &there, true).await?;
     let newest = numbers.last().copied().unwrap_or(0);
     let ahead = there.keys().next_back().copied().filter(|ahead| *ahead > newest);
     let header = match header_there {
         true => None,
         false => Some(object(archive, layout::HEADER_FILE.to_owned())?),
     };
-    let records = lacking_records(archive, remote).await?;
+    let records = lacking_records(&mut eyes).await?;
+    let found = eyes.broken;
     let held = |number: &u64| note.as_ref().is_some_and(|note| note.holds(*number));
     let lost: Vec<u64> = lacking.iter().map(|(number, _)| *number).filter(held).collect();
     let (steps, damaged) = steps(archive, &present, lacking)?;
@@ -140,7 +140,7 @@ pub async fn plan_push(archive: &Archive, remote: &Remote, options: &PushOptions
         ahead,
         lost,
         verified: None,
-        found: HashMap::new(),
+        found,
         listed: HashSet::new(),
     };
     // Where snapshots are gone, chunks may be, too.
@@ -151,37 +151,93 @@ pub async fn plan_push(archive: &Archive, remote: &Remote, options: &PushOptions
     Ok(plan)
 }
 
-/// Sorts numbered files into those the remote holds and those it lacks, by their lengths.
-///
-/// # Errors
-/// `Refused` when the remote has another file under one of the names, unless it is the beginning of ours: the rest of a broken upload.
-async fn compare(
-    archive: &Archive,
-    remote: &Remote,
-    numbers: &[u64],
-    there: &BTreeMap<u64, u64>,
-    path_of: fn(u64) -> String,
-) -> Result<(Vec<u64>, Vec<(u64, ArchiveObject)>)> {
-    let (mut present, mut lacking) = (Vec::new(), Vec::new());
-    for number in numbers {
-        let object = object(archive, path_of(*number))?;
-        match there.get(number) {
-            Some(bytes) if *bytes == object.bytes => {
-                present.push(*number);
+/// What looks at the numbered files of a remote.
+struct Eyes<'a> {
+    archive: &'a Archive,
+    remote: &'a Remote,
+    note: Option<&'a Pushed>,
+    /// What an upload of ours has left broken: to be replaced.
+    broken: HashMap<String, u64>,
+}
+
+impl Eyes<'_> {
+    /// Sorts snapshots (or records) into those the remote holds and those it lacks. Of what a push from here is known to have brought, the
+    /// length is enough, and for the newest snapshot that the note means this very file; anything else is read.
+    ///
+    /// # Errors
+    /// `Refused` when the remote has another file under one of the names, unless it is what an upload of ours has left.
+    async fn compare(
+        &mut self,
+        numbers: &[u64],
+        there: &BTreeMap<u64, u64>,
+        are_snapshots: bool,
+    ) -> Result<(Vec<u64>, Vec<(u64, ArchiveObject)>)> {
+        let path_of = if are_snapshots { layout::snapshot_path } else { layout::record_path };
+        let newest = numbers.iter().rev().find(|number| there.contains_key(number)).copied();
+        let (mut present, mut lacking, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for number in numbers {
+            let object = object(self.archive, path_of(*number))?;
+            let Some(bytes) = there.get(number) else {
+                lacking.push((*number, object));
                 continue;
+            };
+            let is_known = !are_snapshots || self.is_noted(*number, newest == Some(*number))?;
+            match *bytes == object.bytes && is_known && !self.was_attempted(&object.path) {
+                true => present.push(*number),
+                false => unknown.push((*number, object)),
             }
-            Some(bytes) if *bytes > object.bytes => return Err(mirror::something_else(remote, &object.path)),
-            Some(1..) => {
-                let theirs = mirror::read(remote, &object.path).await?.unwrap_or_default();
-                if !mirror::local_file(archive, &object.path).await?.starts_with(&theirs) {
-                    return Err(mirror::something_else(remote, &object.path));
-                }
-            }
-            Some(0) | None => {}
         }
-        lacking.push((*number, object));
+        let remote = self.remote;
+        let reads = unknown.into_iter().map(|(number, object)| async move {
+            let theirs = mirror::read(remote, &object.path).await;
+            (number, object, theirs)
+        });
+        let mut reads = futures::stream::iter(reads).buffered(remote.connections.max(1));
+        while let Some((number, object, theirs)) = reads.next().await {
+            match self.judge(number, &object, &theirs?.unwrap_or_default(), are_snapshots).await? {
+                true => present.push(number),
+                false => lacking.push((number, object)),
+            }
+        }
+        present.sort_unstable();
+        lacking.sort_unstable_by_key(|(number, _)| *number);
+        Ok((present, lacking))
     }
-    Ok((present, lacking))
+
+    /// Whether a push from here is known to have brought or seen a snapshot; the newest has to be the very file that was noted.
+    fn is_noted(&self, number: u64, is_newest: bool) -> Result<bool> {
+        let Some(note) = self.note.filter(|note| note.holds(number)) else { return Ok(false) };
+        Ok(!is_newest || note.newest == Some(self.archive.snapshot_hash(number)?))
+    }
+
+    fn was_attempted(&self, path: &str) -> bool {
+        self.note.is_some_and(|note| note.attempted.iter().any(|attempted| attempted == path))
+    }
+
+    /// Whether the remote's file is ours; if not, whether it may be replaced.
+    async fn judge(&mut self, number: u64, object: &ArchiveObject, theirs: &[u8], is_snapshot: bool) -> Result<bool> {
+        let ours = mirror::local_file(self.archive, &object.path).await?;
+        if ours == theirs {
+            return Ok(true);
+        }
+        // A damaged one of ours says nothing of theirs.
+        if is_snapshot && theirs.len() == ours.len() && unless_damaged(self.archive.snapshot(number))?.is_none() {
+            return Ok(true);
+        }
+        if theirs.len() < ours.len() && ours.starts_with(theirs) {
+            // The rest of a broken upload: the next one sees that, too.
+            return Ok(false);
+        }
+        let is_whole = match is_snapshot {
+            true => self.archive.parse_snapshot(number, theirs).is_ok(),
+            false => self.archive.parse_record(number, theirs).is_ok(),
+        };
+        if is_whole || !self.was_attempted(&object.path) {
+            return Err(mirror::something_else(self.remote, &object.path));
+        }
+        self.broken.insert(object.path.clone(), u64::MAX);
+        Ok(false)
+    }
 }
 
 fn object(archive: &Archive, path: String) -> Result<ArchiveObject> {
@@ -190,13 +246,13 @@ fn object(archive: &Archive, path: String) -> Result<ArchiveObject> {
 }
 
 /// Records of the journal that the remote lacks.
-async fn lacking_records(archive: &Archive, remote: &Remote) -> Result<Vec<ArchiveObject>> {
-    let numbers = archive.record_numbers()?;
+async fn lacking_records(eyes: &mut Eyes<'_>) -> Result<Vec<ArchiveObject>> {
+    let numbers = eyes.archive.record_numbers()?;
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let there = mirror::list_numbered(remote, layout::JOURNAL).await?;
-    let (_, lacking) = compare(archive, remote, &numbers, &there, layout::record_path).await?;
+    let there = mirror::list_numbered(eyes.remote, layout::JOURNAL).await?;
+    let (_, lacking) = eyes.compare(&numbers, &there, false).await?;
     Ok(lacking.into_iter().map(|(_, object)| object).collect())
 }
 
@@ -238,21 +294,4 @@ pub(super) fn unless_damaged(read: Result<Snapshot>) -> Result<Option<Snapshot>>
         Err(error) if error.kind() == Kind::Damage => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Refuses a remote whose snapshot of that number is another one than ours of the same length: whoever builds on it would leave
-/// out chunks that the remote lacks. Parents vouch for those before it. What a push from here has seen or brought is not read again.
-async fn check_same(archive: &Archive, remote: &Remote, number: u64, note: Option<&Pushed>) -> Result<()> {
-    let path = layout::snapshot_path(number);
-    let ours = mirror::local_file(archive, &path).await?;
-    let hash = blake3::hash(&ours).to_hex();
-    if note.is_some_and(|note| note.newest.as_deref() == Some(hash.as_str()) && note.holds(number)) {
-        return Ok(());
-    }
-    // A damaged one of ours says nothing of theirs.
-    if unless_damaged(archive.snapshot(number))?.is_none() || mirror::read(remote, &path).await?.as_ref() == Some(&ours)
-    {
-        return Ok(());
-    }
-    Err(mirror::something_else(remote, &path))
 }

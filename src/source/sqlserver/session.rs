@@ -88,7 +88,7 @@ impl Session {
     /// The control session, signed in, and where that was.
     ///
     /// # Errors
-    /// `Source` or `Credentials`, see [`connect::connect`].
+    /// `Source` or `Credentials`, see [`connect`](super::connect::connect).
     pub(super) async fn control(config: &TillConfig) -> Result<(Self, Endpoint)> {
         let (connection, at) = signed_in(config, None).await?;
         let session = Self {

@@ -26,12 +26,19 @@ const PIECE: usize = 64 * 1024;
 pub(super) struct Progress {
     taken: AtomicU64,
     done: AtomicBool,
+    /// It stands still because of our own speed limit.
+    paused: AtomicBool,
 }
 
 impl Progress {
     /// The progress of a request without a body.
     pub(super) fn done() -> Self {
-        Self { taken: AtomicU64::new(0), done: AtomicBool::new(true) }
+        Self { done: AtomicBool::new(true), ..Self::default() }
+    }
+
+    /// Whether it stands still because of our own speed limit.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Acquire)
     }
 
     /// Bytes taken so far, and whether that is all.
@@ -67,6 +74,7 @@ impl hyper::body::Body for Upload {
         if let Some(pause) = &mut this.pause {
             ready!(pause.as_mut().poll(context));
             this.pause = None;
+            this.progress.paused.store(false, Ordering::Release);
         }
         let Some(front) = this.parts.front_mut() else { return Poll::Ready(None) };
         let piece = front.split_to(front.len().min(this.throttle.piece(PIECE)));
@@ -76,6 +84,8 @@ impl hyper::body::Body for Upload {
             this.parts.pop_front();
         }
         this.left -= piece.len() as u64;
+        // After the last piece nobody waits.
+        this.progress.paused.store(this.pause.is_some() && this.left > 0, Ordering::Release);
         this.progress.taken.fetch_add(piece.len() as u64, Ordering::AcqRel);
         this.progress.done.store(this.left == 0, Ordering::Release);
         Poll::Ready(Some(Ok(Frame::data(piece))))

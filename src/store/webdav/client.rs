@@ -271,7 +271,7 @@ impl Client {
                 () = tokio::time::sleep(tick) => {}
             }
             let now = progress.mark();
-            if now != seen {
+            if now != seen || progress.is_paused() {
                 (seen, since) = (now, Instant::now());
             }
             let limit = if now.1 { answer } else { stall };

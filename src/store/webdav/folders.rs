@@ -51,6 +51,8 @@ impl Folders {
     /// Notes that a folder is not there.
     pub(super) fn know_absent(&self, path: &Path) {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(path.as_ref());
+        // Whoever makes it knows what is in it.
+        self.know_all(path, &[]);
         self.missing.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_string());
     }
 

@@ -300,8 +300,8 @@ mod tests {
         for pieces in [vec!["abcdefghij"], vec!["a", "bcd", "", "efghi", "j"]] {
             let payload: PutPayload = pieces.into_iter().map(Bytes::from).collect();
             for (from, to) in [(0, 10), (0, 1), (1, 4), (3, 7), (9, 10), (4, 4)] {
-                let sliced: Vec<u8> = slice(&payload, from..to).iter().flatten().copied().collect();
-                assert_eq!(sliced, text.as_bytes()[from as usize..to as usize], "{from}..{to}");
+                let sliced: Vec<u8> = slice(&payload, from as u64..to as u64).iter().flatten().copied().collect();
+                assert_eq!(sliced, text.as_bytes()[from..to], "{from}..{to}");
             }
             assert_eq!(hash_of(&payload), Sha256::of(text.as_bytes()));
         }

@@ -15,11 +15,9 @@ use super::{
 };
 use crate::store::{
     proof::{Expected, Proof, ReadBack, Sha256, read_back},
-    upload::{Stored, is_leftover},
+    upload::{CORRUPTIONS, Stored, is_leftover},
 };
 
-/// How often an object may arrive altered.
-const CORRUPTIONS: u32 = 2;
 /// Time that a server gets for hashing, besides the usual: it reads the whole object from its storage.
 const HASHING: std::time::Duration = std::time::Duration::from_secs(240);
 
@@ -146,10 +144,21 @@ impl WebDav {
         if !unreadable && !policy.wants(path, expected.bytes) {
             return Ok(Some(Proof::Length));
         }
-        match read_back(self, path).await {
-            Ok(found) if found == *expected => Ok(Some(Proof::ReadBack)),
-            Ok(_) | Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+        let mut attempts = self.inner.client.attempts();
+        loop {
+            let error = match read_back(self, path).await {
+                Ok(found) if found == *expected => return Ok(Some(Proof::ReadBack)),
+                Ok(_) | Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) => error,
+            };
+            // A body that broke off says nothing about what is stored.
+            let again = match super::problem_of(&error) {
+                Some(problem) => attempts.again(problem).await,
+                None => false,
+            };
+            if !again {
+                return Err(error);
+            }
         }
     }
 

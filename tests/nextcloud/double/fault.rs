@@ -46,6 +46,8 @@ pub enum Action {
     DropAnswer,
     /// Waits before doing the work.
     Delay(Duration),
+    /// The work takes this long, locks held.
+    Slow(Duration),
     /// Does the work at once, and waits before answering.
     LateAnswer(Duration),
     /// Answers as if all were well, but stores only this many bytes.

@@ -312,6 +312,11 @@ impl Double {
         self.state().locks.insert(path.to_owned(), Some(Instant::now() + time));
     }
 
+    /// It is let go.
+    pub fn unlock(&self, path: &str) {
+        self.state().locks.remove(path);
+    }
+
     pub fn set_maintenance(&self, on: bool) {
         self.state().maintenance = on;
     }

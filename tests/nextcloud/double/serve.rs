@@ -140,6 +140,7 @@ async fn act(server: Arc<Server>, head: Head, body: Incoming, action: Option<Act
             return Err(cut());
         }
         Some(Action::Delay(time)) => tokio::time::sleep(time).await,
+        Some(Action::Slow(time)) => twist.lasts = time,
         Some(Action::LateAnswer(time)) => {
             let answer = work(&server, head, body, twist).await;
             tokio::time::sleep(time).await;

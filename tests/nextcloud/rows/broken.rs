@@ -38,7 +38,7 @@ async fn row_01_reset_before_anything_was_stored() {
     // Tries are bounded, and nothing is lost by giving up.
     rig.server.take_log();
     rig.server.inject(Fault::every("PUT", Action::CutAfter(5_000)));
-    let error = rig.put("tables/Tickets/never", &bytes(30_000)).await.unwrap_err();
+    let error = rig.put("tables/Tickets/never", &bytes(15_000)).await.unwrap_err();
     assert_eq!(error.exit_code(), 75, "{}", words(&error));
     assert_eq!(count(&rig.server.log(), "PUT"), 5);
     assert_eq!(rig.content("tables/Tickets/never"), None);
@@ -207,7 +207,7 @@ async fn row_15_a_proxy_gives_up_on_a_put() {
     // The server behind the proxy went on and stored it all.
     let rig = Rig::new().await;
     rig.server.store("till/tables/Tickets/other", "");
-    let (works, gives_up) = (Duration::from_millis(1), Duration::from_millis(100));
+    let (works, gives_up) = (Duration::from_millis(1), Duration::from_millis(500));
     rig.server.inject(Fault::next("PUT", Action::Proxy { works, gives_up }));
     rig.put(CHUNK, &bytes(1000)).await.unwrap();
     let log = rig.about(CHUNK);
@@ -236,7 +236,7 @@ async fn row_40_the_connection_is_closed_between_requests() {
 
 #[tokio::test]
 async fn row_41_no_byte_comes_from_the_server() {
-    let short = Duration::from_millis(200);
+    let short = Duration::from_millis(400);
     let rig = Rig::set(Options::default(), |setup| {
         setup.settings.timeouts = Timeouts { connect: short, answer: short, stall: short };
     })

@@ -47,7 +47,7 @@ fn is_whole(rig: &Rig) {
 
 #[tokio::test]
 async fn row_16_the_assembly_goes_on_behind_a_proxy() {
-    for status_of_proxy in [None, Some(Duration::from_millis(150))] {
+    for status_of_proxy in [None, Some(Duration::from_millis(400))] {
         let rig = Rig::set(Options::default(), |setup| {
             if let Some(limit) = status_of_proxy {
                 // No proxy at all: the client itself gives up waiting for the answer.
@@ -56,7 +56,7 @@ async fn row_16_the_assembly_goes_on_behind_a_proxy() {
         })
         .await;
         rig.server.store("till/tables/Tickets/other", "");
-        let works = Duration::from_millis(500);
+        let works = Duration::from_millis(700);
         let gives_up = if status_of_proxy.is_some() { Duration::from_secs(30) } else { Duration::from_millis(20) };
         rig.server.inject(Fault::next("MOVE", Action::Proxy { works, gives_up }));
         assert_eq!(rig.put(BIG, &big()).await.unwrap(), Stored::Uploaded);

@@ -132,7 +132,7 @@ async fn row_30_a_listing_without_itself_or_with_strangers() {
 
 /// More objects than a page holds.
 fn fill_pages(rig: &Rig) -> usize {
-    let many = 2300;
+    let many = 450;
     for n in 0..many {
         rig.server.store(&format!("till/tables/T/{n:05}.parquet"), "x");
     }

@@ -40,9 +40,9 @@ pub(crate) struct Rig {
 }
 
 /// Objects up to this many bytes go in one PUT.
-pub(crate) const ONE_PUT: usize = 300_000;
+pub(crate) const ONE_PUT: usize = 120_000;
 /// Bytes of a part of a larger one.
-pub(crate) const PART: usize = 100_000;
+pub(crate) const PART: usize = 40_000;
 
 /// How a store is set up.
 pub(crate) struct Setup {
@@ -69,7 +69,7 @@ impl Setup {
             maintenance_cap: millis(50),
             maintenance_most: Duration::from_secs(20),
             locked_cap: millis(40),
-            locked_most: millis(1200),
+            locked_most: millis(2000),
             assembly: millis(20),
             assembly_cap: millis(50),
             assembly_most: Duration::from_secs(10),
@@ -80,7 +80,7 @@ impl Setup {
             largest_put: ONE_PUT as u64,
             part: PART as u64,
             smallest_part: PART as u64 / 5,
-            page: 500,
+            page: 100,
             state: state.map(FilePath::to_path_buf),
             ..Tuning::default()
         };

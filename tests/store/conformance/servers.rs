@@ -147,12 +147,12 @@ impl Probe {
         let text =
             format!("PUT {} HTTP/1.1\r\nHost: 127.0.0.1\r\n{sign}\r\nContent-Length: 10\r\n\r\n1234", url.path());
         stream.write_all(text.as_bytes()).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
         drop(stream);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let found = self.send("GET", path, &[], "").await;
         match (found.status().as_u16(), &*found.text().await.unwrap()) {
             (404, _) => Left::Nothing,
