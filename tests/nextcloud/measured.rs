@@ -267,6 +267,22 @@ async fn locks_quota_maintenance_and_a_disabled_account_speak_nextclouds_words()
 }
 
 #[tokio::test]
+async fn folders_are_got_as_a_sentence_and_empty_answers_are_called_html() {
+    let server = Double::local().await;
+    let made = file(&server, "MKCOL", "folder", &[], "").await;
+    assert_eq!((made.status().as_u16(), head(&made, "content-length")), (201, "0"));
+    assert_eq!(head(&made, "content-type"), "text/html; charset=UTF-8");
+    let options = file(&server, "OPTIONS", "folder/", &[], "").await;
+    assert_eq!((options.status().as_u16(), head(&options, "content-length")), (200, "0"));
+    assert_eq!(head(&options, "content-type"), "text/html; charset=UTF-8");
+    for path in ["folder", "folder/"] {
+        let got = file(&server, "GET", path, &[], "").await;
+        assert_eq!((got.status().as_u16(), head(&got, "etag")), (200, ""));
+        assert!(got.text().await.unwrap().starts_with("This is the WebDAV interface."));
+    }
+}
+
+#[tokio::test]
 async fn eleven_wrong_passwords_lock_everybody_out() {
     let server = Double::local().await;
     let client = client();

@@ -302,7 +302,7 @@ impl Client {
         if status == StatusCode::MULTI_STATUS && method != "PROPFIND" {
             return Err(Problem::new(Code::Server, format!("{what}: the server could do only a part of it (207)")));
         }
-        if status == StatusCode::OK && is_html(&answer) && method != "GET" {
+        if status == StatusCode::OK && is_html(&answer) && !is_empty(&answer) && method != "GET" {
             return Err(Problem::new(
                 Code::NotDav,
                 format!("{what}: a web page came back instead of a WebDAV answer (200)"),
@@ -378,6 +378,11 @@ impl Client {
 pub(super) fn content_type(answer: &Response) -> String {
     let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Says that it has no body. Nextcloud calls its empty answers HTML, too: OPTIONS, and the parts on an object store.
+fn is_empty(answer: &Response) -> bool {
+    answer.headers().get(CONTENT_LENGTH).is_some_and(|length| length == "0")
 }
 
 fn is_html(answer: &Response) -> bool {

@@ -1,7 +1,8 @@
 //! Downloads: whole objects, ranges, conditions.
 //!
 //! Conditions are sent to the server and checked here again, since some servers ignore them (WEBDAV §7); a server that ignores
-//! the range gets the unwanted bytes dropped. A body that is shorter than announced is an error.
+//! the range gets the unwanted bytes dropped. A body that is shorter than announced is an error. A folder is no object, whatever
+//! the server answers to its GET.
 
 use std::{ops::Range, time::SystemTime};
 
@@ -68,6 +69,12 @@ impl WebDav {
         let content_range = header(answer, &CONTENT_RANGE).and_then(parse_content_range);
         let length = header(answer, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         let partial = answer.status() == StatusCode::PARTIAL_CONTENT;
+        let etag = header(answer, &ETAG);
+        if etag.is_none() {
+            // Nextcloud answers the GET of a folder with 200 and a sentence about itself. Objects have an etag there; where an answer
+            // has none, a look tells what it is about.
+            self.inner.stat(path).await?;
+        }
         let known = match (partial, &content_range, length) {
             (true, Some((_, total)), _) => *total,
             (false, _, length) => length,
@@ -86,7 +93,7 @@ impl WebDav {
                     .unwrap_or(SystemTime::UNIX_EPOCH)
                     .into(),
                 size,
-                e_tag: header(answer, &ETAG).map(str::to_owned),
+                e_tag: etag.map(str::to_owned),
                 version: None,
             },
             // The answer does not tell the whole length; the listing does.

@@ -20,9 +20,9 @@ pub(super) fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "cut by a fault")
 }
 
-/// An answer without a body.
+/// An answer without a body. PHP calls it HTML all the same.
 pub(super) fn bare(status: u16) -> Answer {
-    with_body(status, "", Bytes::new())
+    with_body(status, if status == 204 { "" } else { "text/html; charset=UTF-8" }, Bytes::new())
 }
 
 pub(super) fn with_body(status: u16, kind: &'static str, body: impl Into<Bytes>) -> Answer {

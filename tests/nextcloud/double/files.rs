@@ -179,12 +179,19 @@ pub(super) fn sha256(data: &[u8]) -> String {
     hex::encode(Sha256::digest(data))
 }
 
+/// What versions 30, 32 and 34 answer to the GET of a folder; 32 to some clients nothing, with 200, too.
+const FOLDER: &str = "This is the WebDAV interface. It can only be accessed by WebDAV clients such as the Nextcloud desktop sync client.";
+
 /// Reads from the disk what the database believes to be there.
 pub(super) fn get(server: &Server, head: &Head, path: &str) -> Answer {
     let mut state = server.state();
     let is_get = head.method == "GET";
     if state.is_locked(path) && state.file(path).is_some() && is_get {
         return locked(path);
+    }
+    if state.is_folder(path) {
+        // Neither an etag nor a date: the sentence is about the server, not the folder.
+        return answer::with_body(200, "text/html; charset=UTF-8", if is_get { FOLDER } else { "" });
     }
     let Some(file) = state.file_mut(path) else { return not_found(&format!("/{path}")) };
     if is_get && file.gone {
