@@ -162,9 +162,13 @@ fn tables_that_are_not_asked_for_are_not_opened() {
         .map(|i| folder.table(TableName::dbo(format!("T{i}")), &columns, &vec![select; if i < 4 { 100 } else { 1 }]))
         .collect();
     let snap = snapshot(1, "2026-10-01T02:00:00Z", tables);
-    // Views are declared from what the snapshot says: no file is looked at before a query asks for its table.
+    // Views are declared from what the snapshot says: no file is opened before a query asks for its table.
     for i in (0..83).filter(|i| *i != 1) {
-        std::fs::remove_dir_all(folder.root.join("tables").join(format!("T{i}"))).unwrap();
+        for file in std::fs::read_dir(folder.root.join("tables").join(format!("T{i}"))).unwrap() {
+            let file = file.unwrap();
+            let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
+            std::fs::write(file.path(), vec![0; length]).unwrap();
+        }
     }
     let session = Session::open(&folder.root, &snap).unwrap();
     assert_eq!(texts(&session, "SELECT sum(c0)::VARCHAR FROM \"T1\""), [["100"]]);
